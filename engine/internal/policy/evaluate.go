@@ -1,0 +1,160 @@
+package policy
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+	"github.com/open-policy-agent/opa/v1/rego"
+	"github.com/open-policy-agent/opa/v1/topdown"
+)
+
+// Outcomes of a Decision.
+const (
+	Manage = "manage"
+	Ignore = "ignore"
+	Refuse = "refuse"
+)
+
+// Decision is #Decision of cue/schema.
+type Decision struct {
+	Outcome   string    `json:"outcome"`
+	Template  string    `json:"template,omitempty"`
+	Overrides Overrides `json:"overrides"`
+	Set       []Set     `json:"set"`
+	Reasons   []Reason  `json:"reasons"`
+	Warnings  []Reason  `json:"warnings"`
+}
+
+// Overrides lists annotations by what may be done with them.
+type Overrides struct {
+	Allowed []string `json:"allowed"`
+	Denied  []string `json:"denied"`
+}
+
+// Set is a value that policy puts into a definition.
+type Set struct {
+	Path  string          `json:"path"`
+	Value json.RawMessage `json:"value"`
+	ID    string          `json:"id"`
+	Msg   string          `json:"msg"`
+}
+
+// Reason is #Reason of cue/schema.
+type Reason struct {
+	ID    string `json:"id"`
+	Msg   string `json:"msg"`
+	Field string `json:"field,omitempty"`
+	Fix   string `json:"fix,omitempty"`
+	Rule  string `json:"rule,omitempty"`
+}
+
+// Verdict is #Verdict of cue/schema.
+type Verdict struct {
+	Reasons  []Reason `json:"reasons"`
+	Warnings []Reason `json:"warnings"`
+}
+
+// Fault is a policy that could not be evaluated.
+type Fault struct {
+	// File, Line and Column of the rule, where OPA knows them.
+	File         string
+	Line, Column int
+	Message      string
+}
+
+func (f *Fault) Error() string {
+	if f.File == "" {
+		return f.Message
+	}
+	return fmt.Sprintf("%s:%d:%d: %s", f.File, f.Line, f.Column, f.Message)
+}
+
+// Decide evaluates data.cuegate.decision. facts is #Facts as JSON. Rules that
+// fired are returned by their label `id` when trace is set. The error is a
+// *Fault, or that of the context.
+func (r *Rules) Decide(ctx context.Context, facts []byte, trace bool) (Decision, []string, error) {
+	var d Decision
+	fired, err := evaluate(ctx, r.decision, facts, trace, &d)
+	if err != nil {
+		return Decision{}, fired, err
+	}
+	switch {
+	case d.Outcome == Manage && d.Template != "" && len(d.Overrides.Denied) == 0:
+	case d.Outcome == Ignore, d.Outcome == Refuse:
+		if len(d.Reasons) == 0 {
+			return Decision{}, fired, &Fault{Message: "data.cuegate.decision gives no reason for the outcome " + d.Outcome}
+		}
+	default:
+		return Decision{}, fired, &Fault{Message: "data.cuegate.decision is neither manage with a template, nor ignore, nor refuse"}
+	}
+	return d, fired, nil
+}
+
+// Judge evaluates data.cuegate.verdict; facts holds the definitions as well.
+func (r *Rules) Judge(ctx context.Context, facts []byte, trace bool) (Verdict, []string, error) {
+	var v Verdict
+	fired, err := evaluate(ctx, r.verdict, facts, trace, &v)
+	return v, fired, err
+}
+
+func evaluate(ctx context.Context, q rego.PreparedEvalQuery, facts []byte, trace bool, answer any) ([]string, error) {
+	input, err := ast.ValueFromReader(bytes.NewReader(facts))
+	if err != nil {
+		return nil, &Fault{Message: err.Error()}
+	}
+	opts := []rego.EvalOption{rego.EvalParsedInput(input)}
+	var tracker *topdown.EvaluatedRuleTracker
+	if trace {
+		tracker = &topdown.EvaluatedRuleTracker{}
+		opts = append(opts, rego.EvalEvaluatedRuleTracker(tracker))
+	}
+	rs, err := q.Eval(ctx, opts...)
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	if err != nil {
+		return nil, fault(err)
+	}
+	if len(rs) != 1 || len(rs[0].Expressions) != 1 {
+		return nil, &Fault{Message: "the policy gives no answer"}
+	}
+	raw, err := json.Marshal(rs[0].Expressions[0].Value)
+	if err != nil {
+		return nil, &Fault{Message: err.Error()}
+	}
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(answer); err != nil {
+		return nil, &Fault{Message: "the policy's answer is not of the expected form: " + err.Error()}
+	}
+	return labels(tracker), nil
+}
+
+func labels(t *topdown.EvaluatedRuleTracker) []string {
+	if t == nil {
+		return nil
+	}
+	var ids []string
+	for _, l := range t.Labels {
+		if id, ok := l["id"].(string); ok {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+func fault(err error) *Fault {
+	var e *topdown.Error
+	if !errors.As(err, &e) {
+		return &Fault{Message: err.Error()}
+	}
+	f := &Fault{Message: e.Message}
+	if e.Location != nil {
+		f.File, f.Line, f.Column = e.Location.File, e.Location.Row, e.Location.Col
+	}
+	return f
+}

@@ -1,0 +1,314 @@
+package template
+
+import (
+	"fmt"
+	"io/fs"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+
+	"cuelang.org/go/cue"
+	"cuelang.org/go/cue/ast"
+	"cuelang.org/go/cue/build"
+	"cuelang.org/go/cue/cuecontext"
+	"cuelang.org/go/cue/errors"
+	"cuelang.org/go/cue/load"
+	"cuelang.org/go/cue/parser"
+	"cuelang.org/go/cue/token"
+
+	"github.com/cuegate/cuegate/engine/internal/problem"
+	"github.com/cuegate/cuegate/engine/internal/schema"
+)
+
+// modulePath is the import path of our own CUE module; its packages follow.
+const (
+	modulePath      = "github.com/cuegate/cuegate/cue"
+	schemaPackage   = modulePath + "/schema"
+	tykPackage      = modulePath + "/tyk"
+	templatePackage = modulePath + "/template"
+	builtinPackage  = modulePath + "/template/builtin"
+)
+
+// The files of a bundle are given to CUE below a folder that exists nowhere, so
+// that nothing on the machine's disk can become part of a bundle.
+const (
+	root     = "/cuegate.invalid/"
+	vendored = "cue.mod/pkg/" + modulePath + "/"
+)
+
+// bareModule stands in for the cue.mod/module.cue of a bundle that has none.
+const bareModule = `module: "bundle.cuegate.dev@v0"
+language: version: "v0.17.0"
+`
+
+// Set holds the templates and schemas of one bundle, compiled. It is safe for
+// concurrent use. All that CUE keeps for it goes when the Set goes.
+type Set struct {
+	ctx       *cue.Context
+	templates map[string]cue.Value
+	names     []string
+	// strings that the CUE files spell out; see In.
+	spelled map[string]bool
+	// packages by the argument that loaded them.
+	packages   map[string]cue.Value
+	definition *schema.Schema
+	facts      cue.Value
+	// expressions by "file:line:column", for the origins of values.
+	expressions map[string]string
+	// where each template begins.
+	places map[string]problem.Problem
+}
+
+// Load compiles the templates of a bundle: builtin is our own CUE module,
+// operator the bundle of the operator or nil. Problems come all at once; the
+// Set is nil when there are any.
+//
+// The templates are compiled twice. The first time they are held to the real
+// tyk.#Definition, so that a template that contradicts it is found here. What is
+// kept is compiled against a stand-in that admits every field: rendering against
+// the real one costs three times as much, and the engine checks each definition
+// anyway, with the schema in its compiled form.
+func Load(builtin, operator fs.FS) (*Set, []problem.Problem) {
+	files, err := collect(builtin, operator)
+	if err != nil {
+		return nil, []problem.Problem{{Message: err.Error()}}
+	}
+	if ps := parseAll(files); len(ps) > 0 {
+		return nil, ps
+	}
+	strict, ps := compile(files)
+	if len(ps) > 0 {
+		return nil, ps
+	}
+	definition, err := schema.Compile(strict.packages[tykPackage].LookupPath(cue.ParsePath("#Definition")))
+	if err != nil {
+		return nil, []problem.Problem{{Message: "compiling tyk.#Definition: " + err.Error()}}
+	}
+	if err := standIn(files, strict.packages[tykPackage]); err != nil {
+		return nil, []problem.Problem{{Message: "compiling the package tyk: " + err.Error()}}
+	}
+	s, ps := compile(files)
+	if len(ps) > 0 {
+		// A template that asks more of the package tyk than the stand-in has.
+		s = strict
+	}
+	s.definition = definition
+	s.facts = strict.packages[schemaPackage].LookupPath(cue.ParsePath("#Facts"))
+	return s, nil
+}
+
+// compile compiles the packages of a bundle and checks them as `cue vet -c=false`
+// does.
+func compile(files map[string][]byte) (*Set, []problem.Problem) {
+	s := &Set{
+		ctx:         cuecontext.New(),
+		templates:   map[string]cue.Value{},
+		packages:    map[string]cue.Value{},
+		spelled:     map[string]bool{},
+		expressions: map[string]string{},
+		places:      map[string]problem.Problem{},
+	}
+	args := []string{schemaPackage, tykPackage, templatePackage, builtinPackage}
+	if hasPackage(files, "templates") {
+		args = append(args, "./templates")
+	}
+	overlay := make(map[string]load.Source, len(files))
+	for name, data := range files {
+		overlay[root+name] = load.FromBytes(data)
+	}
+	instances := load.Instances(args, &load.Config{
+		Dir:        strings.TrimSuffix(root, "/"),
+		ModuleRoot: strings.TrimSuffix(root, "/"),
+		Overlay:    overlay,
+		Env:        []string{"CUE_REGISTRY=none"},
+	})
+	var ps []problem.Problem
+	for i, inst := range instances {
+		if inst.Err != nil {
+			ps = append(ps, problems(inst.Err)...)
+			continue
+		}
+		v := s.ctx.BuildInstance(inst)
+		if err := v.Validate(); err != nil {
+			ps = append(ps, problems(err)...)
+			continue
+		}
+		s.packages[args[i]] = v
+		ps = append(ps, s.addTemplates(v)...)
+		s.index(inst)
+	}
+	s.names = slices.Sorted(maps.Keys(s.templates))
+	return s, problem.Sort(ps)
+}
+
+// standIn replaces the files of the package tyk by one that gives each of its
+// definitions in the open form.
+func standIn(files map[string][]byte, tyk cue.Value) error {
+	text := []byte("package tyk\n")
+	it, err := tyk.Fields(cue.Definitions(true))
+	if err != nil {
+		return err
+	}
+	for it.Next() {
+		def, err := schema.Compile(it.Value())
+		if err != nil {
+			return fmt.Errorf("%s: %w", it.Selector(), err)
+		}
+		text = fmt.Appendf(text, "%s: %s\n", it.Selector(), def.Open())
+	}
+	for name := range files {
+		if path.Dir(name) == vendored+"tyk" {
+			delete(files, name)
+		}
+	}
+	files[vendored+"tyk/definition.cue"] = text
+	return nil
+}
+
+// addTemplates takes the templates of a package; a later package replaces those
+// of an earlier one.
+func (s *Set) addTemplates(pkg cue.Value) []problem.Problem {
+	contract := s.packages[templatePackage].LookupPath(cue.ParsePath("#Template"))
+	list := pkg.LookupPath(cue.ParsePath("templates"))
+	if !list.Exists() {
+		return nil
+	}
+	it, err := list.Fields()
+	if err != nil {
+		return problems(err)
+	}
+	var ps []problem.Problem
+	for it.Next() {
+		name := it.Selector().Unquoted()
+		// A package that forgets to constrain its templates is held to the
+		// contract all the same.
+		v := it.Value().Unify(contract)
+		if err := v.Validate(); err != nil {
+			ps = append(ps, problems(err)...)
+			continue
+		}
+		s.templates[name] = v
+	}
+	return ps
+}
+
+// collect lays the files of a bundle out as CUE wants them: the operator's
+// module at the root and ours vendored below it. A copy of ours that the
+// operator vendored for the stock cue command is left out.
+func collect(builtin, operator fs.FS) (map[string][]byte, error) {
+	files := map[string][]byte{"cue.mod/module.cue": []byte(bareModule)}
+	if operator != nil {
+		err := eachCUE(operator, func(name string, data []byte) {
+			if !strings.HasPrefix(name, vendored) {
+				files[name] = data
+			}
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	err := eachCUE(builtin, func(name string, data []byte) {
+		if !strings.HasPrefix(name, "cue.mod/") {
+			files[vendored+name] = data
+		}
+	})
+	return files, err
+}
+
+func eachCUE(fsys fs.FS, add func(name string, data []byte)) error {
+	return fs.WalkDir(fsys, ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return fmt.Errorf("reading bundle: %w", err)
+		}
+		if d.IsDir() || path.Ext(name) != ".cue" {
+			return nil
+		}
+		data, err := fs.ReadFile(fsys, name)
+		if err != nil {
+			return fmt.Errorf("reading bundle: %w", err)
+		}
+		add(name, data)
+		return nil
+	})
+}
+
+// parseAll reports the syntax errors of every file; the loader would stop at the
+// first package.
+func parseAll(files map[string][]byte) []problem.Problem {
+	var ps []problem.Problem
+	for name, data := range files {
+		if _, err := parser.ParseFile(root+name, data, parser.ParseComments); err != nil {
+			ps = append(ps, problems(err)...)
+		}
+	}
+	return problem.Sort(ps)
+}
+
+func hasPackage(files map[string][]byte, dir string) bool {
+	for name := range files {
+		if path.Dir(name) == dir {
+			return true
+		}
+	}
+	return false
+}
+
+// index notes the strings and expressions of a package.
+func (s *Set) index(inst *build.Instance) {
+	for _, f := range inst.Files {
+		ast.Walk(f, func(n ast.Node) bool {
+			s.note(n)
+			return true
+		}, nil)
+	}
+}
+
+// Definition returns tyk.#Definition, compiled.
+func (s *Set) Definition() *schema.Schema { return s.definition }
+
+// Facts returns schema.#Facts.
+func (s *Set) Facts() cue.Value { return s.facts }
+
+// Names returns the names of the templates, sorted.
+func (s *Set) Names() []string { return s.names }
+
+// Place says where the template begins.
+func (s *Set) Place(name string) problem.Problem { return s.places[name] }
+
+// problems turns an error of CUE into problems, one per cause.
+func problems(err error) []problem.Problem {
+	var ps []problem.Problem
+	for _, e := range errors.Errors(err) {
+		p := position(e.Position())
+		if p.File == "" {
+			for _, pos := range e.InputPositions() {
+				if q := position(pos); p.File == "" || !strings.HasPrefix(q.File, "cue/tyk/") {
+					p = q
+				}
+			}
+		}
+		format, args := e.Msg()
+		p.Message = fmt.Sprintf(format, args...)
+		if at := e.Path(); len(at) > 0 {
+			p.Message = strings.Join(at, ".") + ": " + p.Message
+		}
+		p.Message = strings.ReplaceAll(p.Message, root, "")
+		ps = append(ps, p)
+	}
+	return problem.Sort(ps)
+}
+
+// position says where in the bundle pos is. Files of ours are named as they are
+// in our repository.
+func position(pos token.Pos) problem.Problem {
+	if !pos.IsValid() {
+		return problem.Problem{}
+	}
+	p := pos.Position()
+	name := strings.TrimPrefix(p.Filename, root)
+	if own, ok := strings.CutPrefix(name, vendored); ok {
+		name = "cue/" + own
+	}
+	return problem.Problem{File: name, Line: p.Line, Column: p.Column}
+}

@@ -1,0 +1,129 @@
+// Package template hides CUE: a bundle's templates are compiled once and
+// rendered many times. What a template is, is said in cue/template.
+package template
+
+import (
+	"fmt"
+	"strings"
+
+	"cuelang.org/go/cue"
+	"cuelang.org/go/cue/errors"
+	cuejson "cuelang.org/go/encoding/json"
+
+	"github.com/cuegate/cuegate/engine/internal/problem"
+)
+
+var (
+	pathIn     = cue.ParsePath("in")
+	pathAPI    = cue.ParsePath("api")
+	pathErrors = cue.ParsePath("errors")
+)
+
+// Fault says why a template gave no definition.
+type Fault struct {
+	// Path of the field in the definition, by its keys; empty for the whole.
+	Path []string
+	// Message is what CUE or the template says.
+	Message string
+	// Positions in the template, most useful first.
+	Positions []problem.Problem
+	// Author is set when the template itself refuses the route by its `errors`.
+	Author bool
+}
+
+func (f *Fault) Error() string {
+	if len(f.Path) == 0 {
+		return f.Message
+	}
+	return strings.Join(f.Path, ".") + ": " + f.Message
+}
+
+// Rendered is the outcome of one rendering.
+type Rendered struct {
+	// JSON is the definition, in no defined order of keys.
+	JSON  []byte
+	set   *Set
+	value cue.Value
+}
+
+// Render renders the template for one route and unifies the result with values,
+// a JSON object of what annotations and policies set, or nil. It fails with a
+// *Fault: the first thing that is wrong.
+func (s *Set) Render(name string, in In, values []byte) (Rendered, error) {
+	t, ok := s.templates[name]
+	if !ok {
+		return Rendered{}, &Fault{Message: fmt.Sprintf("no template %q", name)}
+	}
+	v := t.FillPath(pathIn, s.ctx.Encode(s.limited(in)))
+	if values != nil {
+		expr, err := cuejson.Extract("values", values)
+		if err != nil {
+			return Rendered{}, &Fault{Message: err.Error()}
+		}
+		v = v.FillPath(pathAPI, s.ctx.BuildExpr(expr))
+	}
+	api := v.LookupPath(pathAPI)
+	data, err := api.MarshalJSON()
+	if err != nil {
+		return Rendered{}, fault(api, err)
+	}
+	if err := authorErrors(v); err != nil {
+		return Rendered{}, err
+	}
+	return Rendered{JSON: data, set: s, value: api}, nil
+}
+
+// authorErrors reports what the template's own `errors` says.
+func authorErrors(v cue.Value) error {
+	list := v.LookupPath(pathErrors)
+	if !list.Exists() {
+		return nil
+	}
+	var texts []string
+	if err := list.Decode(&texts); err != nil {
+		return fault(list, err)
+	}
+	if len(texts) > 0 {
+		return &Fault{Message: strings.Join(texts, "; "), Author: true}
+	}
+	return nil
+}
+
+// fault finds the cause of an error: validating again gives positions and paths
+// that marshalling does not.
+func fault(v cue.Value, err error) *Fault {
+	if better := v.Validate(cue.Concrete(true)); better != nil {
+		err = better
+	}
+	all := errors.Errors(errors.Sanitize(errors.Promote(err, "")))
+	e := all[0]
+	// "empty disjunction" merely announces the conflicts that follow it.
+	for _, other := range all[1:] {
+		if format, _ := e.Msg(); !strings.Contains(format, "empty disjunction") {
+			break
+		}
+		e = other
+	}
+	f := &Fault{}
+	format, args := e.Msg()
+	f.Message = strings.ReplaceAll(fmt.Sprintf(format, args...), root, "")
+	at := e.Path()
+	for i, part := range at {
+		if part == "api" {
+			f.Path = at[i+1:]
+			break
+		}
+	}
+	for _, pos := range e.InputPositions() {
+		p := position(pos)
+		if p.File == "" || p.File == "values" {
+			continue
+		}
+		if strings.HasPrefix(p.File, "cue/tyk/") {
+			f.Positions = append(f.Positions, p)
+		} else {
+			f.Positions = append([]problem.Problem{p}, f.Positions...)
+		}
+	}
+	return f
+}
