@@ -36,6 +36,44 @@ func (s *Schema) Validate(doc any) []Violation {
 	return c.found
 }
 
+// ValidateAt checks a value that would stand at path. An index of a list may be
+// any number.
+func (s *Schema) ValidateAt(path []string, value any) []Violation {
+	if _, v := s.Shape(path); v != nil {
+		return []Violation{*v}
+	}
+	c := collector{path: slices.Clone(path)}
+	c.visit(s.at(path), value)
+	return c.found
+}
+
+// IsList tells whether a list stands at path.
+func (s *Schema) IsList(path []string) bool {
+	n := s.at(path)
+	return n != nil && n.shape == list
+}
+
+// at follows path; it is nil where the schema has no such path.
+func (s *Schema) at(path []string) *node {
+	n := s.root
+	for _, key := range path {
+		switch n.shape {
+		case anything:
+			return n
+		case mapping, list:
+			n = n.elem
+		case object:
+			n = n.fields[key]
+		default:
+			return nil
+		}
+		if n == nil {
+			return nil
+		}
+	}
+	return n
+}
+
 // collector keeps the path as it goes, so that a valid document costs nothing.
 type collector struct {
 	path  []string
@@ -145,6 +183,9 @@ func (s *Schema) Shape(path []string) ([]string, *Violation) {
 		case mapping:
 			shape, n = append(shape, "*"), n.elem
 		case list:
+			if strings.Trim(key, "0123456789") != "" || len(key) > 3 {
+				return nil, &Violation{Path: path[:i+1], Unknown: true, Message: fmt.Sprintf("%s is a list: its elements are numbered from 0 to 999", Join(path[:i]))}
+			}
 			n = n.elem
 		case object:
 			child := n.fields[key]
@@ -161,23 +202,6 @@ func (s *Schema) Shape(path []string) ([]string, *Violation) {
 		}
 	}
 	return shape, nil
-}
-
-// Leaf tells whether a value at the path has no fields of the schema's own below it.
-func (s *Schema) Leaf(path []string) bool {
-	n := s.root
-	for _, key := range path {
-		switch n.shape {
-		case mapping, list:
-			n = n.elem
-		case object:
-			n = n.fields[key]
-		}
-		if n == nil {
-			return true
-		}
-	}
-	return n.shape == scalar || n.shape == anything
 }
 
 // Join writes a path with "." between keys; a "." inside a key becomes "\.".

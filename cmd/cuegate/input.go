@@ -1,0 +1,187 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"sigs.k8s.io/yaml"
+
+	"github.com/cuegate/cuegate"
+	"github.com/cuegate/cuegate/engine"
+)
+
+// input holds the flags that commands share.
+type input struct {
+	files  []string
+	bundle string
+	config string
+}
+
+func (in *input) flags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringArrayVarP(&in.files, "file", "f", nil, "manifests: a file, a folder (*.yaml, *.yml, *.json, and folders below), or - for standard input; may be given several times")
+	f.StringVar(&in.bundle, "bundle", "", "folder of a bundle: templates, policies")
+	f.StringVar(&in.config, "config", "", "configuration file: clusterID, orgID, plainPaths")
+	_ = cmd.MarkFlagRequired("file")
+	_ = cmd.MarkFlagDirname("bundle")
+	_ = cmd.MarkFlagFilename("config", "yaml", "yml", "json")
+	_ = cmd.MarkFlagFilename("file", "yaml", "yml", "json")
+}
+
+// loaded is everything that decisions are made from.
+type loaded struct {
+	engine   *engine.Engine
+	bundle   *engine.Bundle
+	objects  []engine.Object
+	cluster  engine.Cluster
+	rejected []engine.Rejected
+}
+
+func (in *input) load(ctx context.Context, stdin io.Reader) (*loaded, error) {
+	config, err := readConfig(in.config)
+	if err != nil {
+		return nil, err
+	}
+	l := &loaded{}
+	if l.bundle, err = loadBundle(ctx, in.bundle); err != nil {
+		return nil, err
+	}
+	l.engine = engine.New(l.bundle, config)
+	for _, name := range in.files {
+		if err := l.read(name, in.bundle, stdin); err != nil {
+			return nil, err
+		}
+	}
+	l.dropRepeated()
+	var bad []engine.Rejected
+	l.cluster, bad = engine.NewCluster(l.objects)
+	l.rejected = append(l.rejected, bad...)
+	return l, nil
+}
+
+// read reads a file, a folder or standard input. A bundle inside a folder of
+// manifests is left alone.
+func (l *loaded) read(name, bundle string, stdin io.Reader) error {
+	if name == "-" {
+		data, err := io.ReadAll(stdin)
+		if err != nil {
+			return fmt.Errorf("reading standard input: %w", err)
+		}
+		l.parse("stdin", data)
+		return nil
+	}
+	return filepath.WalkDir(name, func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && path != name && (isBundle(path) || sameFile(path, bundle)):
+			return filepath.SkipDir
+		case d.IsDir(), path != name && !isManifest(path):
+			return nil
+		}
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		l.parse(filepath.ToSlash(path), data)
+		return nil
+	})
+}
+
+func (l *loaded) parse(source string, data []byte) {
+	objects, rejected := engine.ParseManifests(source, data)
+	l.objects = append(l.objects, objects...)
+	l.rejected = append(l.rejected, rejected...)
+}
+
+// dropRepeated rejects an object that was given before.
+func (l *loaded) dropRepeated() {
+	first := map[engine.Ref]string{}
+	l.objects = slices.DeleteFunc(l.objects, func(o engine.Object) bool {
+		at, again := first[o.Ref]
+		if !again {
+			first[o.Ref] = o.Source
+			return false
+		}
+		l.rejected = append(l.rejected, engine.Rejected{Source: o.Source, Reason: engine.Reason{
+			ID:  "object-repeated",
+			Msg: fmt.Sprintf("%s was given before, at %s.", o.Ref, at),
+		}})
+		return true
+	})
+}
+
+func isManifest(path string) bool {
+	switch strings.ToLower(filepath.Ext(path)) {
+	case ".yaml", ".yml", ".json":
+		return true
+	}
+	return false
+}
+
+// isBundle tells a bundle from a folder of manifests.
+func isBundle(dir string) bool {
+	for _, name := range []string{"cue.mod", "templates", "policies"} {
+		if info, err := os.Stat(filepath.Join(dir, name)); err == nil && info.IsDir() {
+			return true
+		}
+	}
+	return false
+}
+
+func sameFile(a, b string) bool {
+	x, err := os.Stat(a)
+	if err != nil {
+		return false
+	}
+	y, err := os.Stat(b)
+	return err == nil && os.SameFile(x, y)
+}
+
+// loadBundle loads the built-in bundle and the one in dir, unless dir is "".
+func loadBundle(ctx context.Context, dir string) (*engine.Bundle, error) {
+	var operator fs.FS
+	if dir != "" {
+		info, err := os.Stat(dir)
+		if err != nil {
+			return nil, err
+		}
+		if !info.IsDir() {
+			return nil, fmt.Errorf("the bundle %s is not a folder", dir)
+		}
+		operator = os.DirFS(dir)
+	}
+	b, err := engine.LoadBundle(ctx, cuegate.Builtin(), operator)
+	var broken *engine.BundleError
+	if errors.As(err, &broken) {
+		return nil, fmt.Errorf("the bundle is broken:\n%w", err)
+	}
+	return b, err
+}
+
+// readConfig reads the configuration file; without one the defaults hold.
+func readConfig(name string) (engine.Config, error) {
+	file := struct {
+		ClusterID  string `json:"clusterID"`
+		OrgID      string `json:"orgID"`
+		PlainPaths bool   `json:"plainPaths"`
+	}{ClusterID: "default", OrgID: "default"}
+	if name != "" {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			return engine.Config{}, err
+		}
+		if err := yaml.UnmarshalStrict(data, &file); err != nil {
+			return engine.Config{}, fmt.Errorf("configuration %s: %w", name, err)
+		}
+	}
+	return engine.Config{ClusterID: file.ClusterID, OrgID: file.OrgID, PlainPaths: file.PlainPaths}, nil
+}

@@ -1,0 +1,232 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/spf13/cobra"
+	"sigs.k8s.io/yaml"
+
+	"github.com/cuegate/cuegate/engine"
+)
+
+// document is what render prints: everything that became of the input.
+type document struct {
+	APIs    []apiEntry    `json:"apis"`
+	Patches []patchEntry  `json:"patches"`
+	Refused []reasonEntry `json:"refused"`
+	Ignored []reasonEntry `json:"ignored"`
+}
+
+type apiEntry struct {
+	Object     string          `json:"object"`
+	Template   string          `json:"template"`
+	Definition json.RawMessage `json:"definition"`
+}
+
+type patchEntry struct {
+	Object string          `json:"object"`
+	Patch  json.RawMessage `json:"patch"`
+}
+
+type reasonEntry struct {
+	Object  string `json:"object"`
+	ID      string `json:"id"`
+	Message string `json:"message"`
+}
+
+func newRender() *cobra.Command {
+	var in input
+	var output string
+	cmd := &cobra.Command{
+		Use:   "render -f FILE|DIR|- [-f ...]",
+		Short: "Print the API definitions that manifests ask for",
+		Long: `Render decides every object of the manifests and prints the API definitions.
+Services, Namespaces, IngressClasses and TLS Secrets among the manifests are what
+the objects are decided by.
+
+It exits with 1 when anything was refused, and with 2 for wrong usage or a broken
+bundle.`,
+		Example: `  cuegate render -f examples/01-cafe
+  kubectl get ingress,service,ingressclass -A -o yaml | cuegate render -f - -o names`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			write, err := documentWriter(output)
+			if err != nil {
+				return err
+			}
+			l, err := in.load(cmd.Context(), cmd.InOrStdin())
+			if err != nil {
+				return err
+			}
+			doc, warnings, err := l.render(cmd)
+			if err != nil {
+				return err
+			}
+			for _, w := range warnings {
+				fmt.Fprintf(cmd.ErrOrStderr(), "warning: %s: %s (%s)\n", w.Object, w.Message, w.ID)
+			}
+			if err := write(cmd.OutOrStdout(), doc); err != nil {
+				return err
+			}
+			if len(doc.Refused) > 0 {
+				return &exitError{code: exitRefused, message: summary(doc)}
+			}
+			return nil
+		},
+	}
+	in.flags(cmd)
+	cmd.Flags().StringVarP(&output, "output", "o", "yaml", "yaml, json or names")
+	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"yaml", "json", "names"}, cobra.ShellCompDirectiveNoFileComp))
+	return cmd
+}
+
+func summary(doc document) string {
+	objects := map[string]bool{}
+	for _, r := range doc.Refused {
+		objects[r.Object] = true
+	}
+	noun := "objects were"
+	if len(objects) == 1 {
+		noun = "object was"
+	}
+	return fmt.Sprintf("%d %s refused; cuegate explain tells more", len(objects), noun)
+}
+
+// render decides all objects, and which of them are served where they meet.
+func (l *loaded) render(cmd *cobra.Command) (document, []reasonEntry, error) {
+	doc := document{APIs: []apiEntry{}, Patches: []patchEntry{}, Refused: []reasonEntry{}, Ignored: []reasonEntry{}}
+	var warnings []reasonEntry
+	for _, r := range l.rejected {
+		doc.Refused = append(doc.Refused, reasonEntry{r.Source, r.Reason.ID, r.Reason.Msg})
+	}
+	var all []engine.Desired
+	for _, o := range l.objects {
+		if isNeighbour(o) {
+			continue
+		}
+		d, _, err := l.engine.Decide(cmd.Context(), o, l.cluster)
+		if ctxErr := cmd.Context().Err(); ctxErr != nil {
+			return doc, nil, ctxErr
+		}
+		if err != nil && d.Outcome != engine.Held {
+			return doc, nil, err
+		}
+		all = append(all, d)
+		name := d.Object.String()
+		for _, r := range d.Reasons {
+			e := reasonEntry{name, r.ID, sentence(r)}
+			if d.Outcome == engine.Held {
+				doc.Refused = append(doc.Refused, e)
+			} else {
+				doc.Ignored = append(doc.Ignored, e)
+			}
+		}
+		for _, w := range d.Warnings {
+			warnings = append(warnings, reasonEntry{name, w.ID, sentence(w)})
+		}
+	}
+	_, conflicts := engine.MakePlan(all, nil)
+	lost := map[string]bool{}
+	for _, c := range conflicts {
+		lost[c.ID] = true
+		doc.Refused = append(doc.Refused, reasonEntry{c.Object.String(), c.Reason.ID, sentence(c.Reason)})
+	}
+	for _, d := range all {
+		for _, def := range d.Definitions {
+			if !lost[def.ID] {
+				doc.APIs = append(doc.APIs, apiEntry{d.Object.String(), d.Template, def.JSON})
+			}
+		}
+	}
+	slices.SortStableFunc(doc.APIs, func(a, b apiEntry) int { return cmp.Compare(a.Object, b.Object) })
+	for _, list := range [][]reasonEntry{doc.Refused, doc.Ignored, warnings} {
+		slices.SortStableFunc(list, func(a, b reasonEntry) int {
+			return cmp.Or(cmp.Compare(a.Object, b.Object), cmp.Compare(a.ID, b.ID), cmp.Compare(a.Message, b.Message))
+		})
+	}
+	return doc, warnings, nil
+}
+
+// isNeighbour tells whether an object is only what others are decided by.
+func isNeighbour(o engine.Object) bool {
+	switch o.Kind {
+	case "Namespace", "IngressClass", "Service", "Secret":
+		return true
+	}
+	return false
+}
+
+// sentence puts a reason into one line: field, message, fix.
+func sentence(r engine.Reason) string {
+	s := r.Msg
+	if r.Field != "" {
+		s = r.Field + ": " + s
+	}
+	if r.Fix != "" {
+		s += " " + r.Fix
+	}
+	return s
+}
+
+func documentWriter(format string) (func(io.Writer, document) error, error) {
+	switch format {
+	case "json":
+		return writeJSON, nil
+	case "yaml":
+		return writeYAML, nil
+	case "names":
+		return writeNames, nil
+	}
+	return nil, fmt.Errorf("unknown output %q: it is yaml, json or names", format)
+}
+
+func writeJSON(w io.Writer, doc document) error { return printJSON(w, doc) }
+
+func printJSON(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	return enc.Encode(v)
+}
+
+func writeYAML(w io.Writer, doc document) error { return printYAML(w, doc) }
+
+func printYAML(w io.Writer, v any) error {
+	var b bytes.Buffer
+	if err := printJSON(&b, v); err != nil {
+		return err
+	}
+	text, err := yaml.JSONToYAML(b.Bytes())
+	if err != nil {
+		return err
+	}
+	_, err = w.Write(text)
+	return err
+}
+
+// writeNames prints a line for each definition: its id, object, template, and
+// where it listens.
+func writeNames(w io.Writer, doc document) error {
+	for _, a := range doc.APIs {
+		var d struct {
+			ID     string `json:"api_id"`
+			Name   string `json:"name"`
+			Domain string `json:"domain"`
+			Proxy  struct {
+				ListenPath string `json:"listen_path"`
+			} `json:"proxy"`
+		}
+		if err := json.Unmarshal(a.Definition, &d); err != nil {
+			return err
+		}
+		if _, err := fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s%s\n", d.ID, a.Object, a.Template, d.Name, d.Domain, d.Proxy.ListenPath); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,199 @@
+package engine
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"path"
+	"strings"
+
+	"github.com/cuegate/cuegate/engine/internal/policy"
+	"github.com/cuegate/cuegate/engine/internal/problem"
+	"github.com/cuegate/cuegate/engine/internal/schema"
+	"github.com/cuegate/cuegate/engine/internal/template"
+)
+
+// Bundle is a set of schemas, templates and policies that was loaded and checked
+// as a whole. It never changes, and is safe for concurrent use.
+type Bundle struct {
+	templates  *template.Set
+	rules      *policy.Rules
+	definition *schema.Schema
+	digest     string
+}
+
+// LoadBundle loads the built-in bundle (cuegate.Builtin) and over it that of an
+// operator, which may be nil:
+//
+//	templates/*.cue   package templates; its field `templates` holds templates by name
+//	policies/**       Rego files, and data.yaml with what differs in the settings
+//	cue.mod/**        module.cue, and packages that the bundle vendors
+//
+// The error is a *BundleError with everything that is wrong.
+func LoadBundle(ctx context.Context, builtin, operator fs.FS) (*Bundle, error) {
+	own, err := fs.Sub(builtin, "cue")
+	if err != nil {
+		return nil, err
+	}
+	templates, problems := template.Load(own, operator)
+	var rules *policy.Rules
+	if templates == nil {
+		// The types of the facts come from the built-in bundle; with them the
+		// policies can be checked although the templates are wrong.
+		if t, _ := template.Load(own, nil); t != nil {
+			_, more := loadRules(ctx, t, builtin, operator)
+			problems = append(problems, more...)
+		}
+	} else {
+		var more []problem.Problem
+		rules, more = loadRules(ctx, templates, builtin, operator)
+		problems = append(problems, more...)
+	}
+	if len(problems) > 0 {
+		return nil, &BundleError{problem.Sort(problems)}
+	}
+	b := &Bundle{templates: templates, rules: rules, definition: templates.Definition()}
+	if b.digest, err = digest(builtin, operator); err != nil {
+		return nil, &BundleError{[]Problem{{Message: err.Error()}}}
+	}
+	return b, nil
+}
+
+func loadRules(ctx context.Context, t *template.Set, builtin, operator fs.FS) (*policy.Rules, []problem.Problem) {
+	input, err := t.FactsSchema()
+	if err != nil {
+		return nil, []problem.Problem{{File: "cue/schema/facts.cue", Message: err.Error()}}
+	}
+	var sources []policy.Source
+	for _, fsys := range []fs.FS{builtin, operator} {
+		if fsys == nil {
+			continue
+		}
+		if info, err := fs.Stat(fsys, "policies"); err != nil || !info.IsDir() {
+			continue
+		}
+		sub, err := fs.Sub(fsys, "policies")
+		if err != nil {
+			return nil, []problem.Problem{{File: "policies", Message: err.Error()}}
+		}
+		sources = append(sources, policy.Source{FS: sub, Name: "policies"})
+	}
+	return policy.Load(ctx, input, sources...)
+}
+
+// Digest names the content of the bundle: "sha256:" and 64 hexadecimal digits.
+func (b *Bundle) Digest() string { return b.digest }
+
+// Templates returns the names of the templates, sorted.
+func (b *Bundle) Templates() []string { return b.templates.Names() }
+
+// digest hashes every file that can change a decision, by name and content.
+func digest(trees ...fs.FS) (string, error) {
+	h := sha256.New()
+	for i, fsys := range trees {
+		if fsys == nil {
+			continue
+		}
+		err := fs.WalkDir(fsys, ".", func(name string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() || !decides(name) {
+				return err
+			}
+			data, err := fs.ReadFile(fsys, name)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(h, "%d %s %d\n", i, name, len(data))
+			h.Write(data)
+			return nil
+		})
+		if err != nil {
+			return "", fmt.Errorf("reading bundle: %w", err)
+		}
+	}
+	return "sha256:" + hex.EncodeToString(h.Sum(nil)), nil
+}
+
+func decides(name string) bool {
+	switch path.Ext(name) {
+	case ".cue":
+		return true
+	case ".rego", ".yaml", ".yml", ".json":
+		return strings.HasPrefix(name, "policies/") && !strings.HasSuffix(name, "_test.rego")
+	}
+	return false
+}
+
+// Check renders every template on sample routes and gives what is wrong. A
+// template's own `errors` are no fault: the samples may not be what it is for.
+func (b *Bundle) Check() []Problem {
+	var problems []problem.Problem
+	for _, name := range b.templates.Names() {
+		for _, in := range samples() {
+			rendered, err := b.templates.Render(name, in, nil)
+			if err != nil {
+				problems = append(problems, b.faultProblem(name, err)...)
+				continue
+			}
+			doc, err := decode(rendered.JSON)
+			if err != nil {
+				problems = append(problems, problem.Problem{Message: err.Error()})
+				continue
+			}
+			origins := rendered.Origins()
+			for _, v := range b.definition.Validate(doc) {
+				p := origins[schema.Join(v.Path)].Problem
+				if p.File == "" {
+					p = b.templates.Place(name)
+				}
+				p.Message = fmt.Sprintf("templates.%s.api: %s", name, v.Error())
+				problems = append(problems, p)
+			}
+		}
+	}
+	return problem.Sort(problems)
+}
+
+func (b *Bundle) faultProblem(name string, err error) []Problem {
+	f, ok := err.(*template.Fault)
+	if !ok {
+		return []Problem{{Message: err.Error()}}
+	}
+	if f.Author {
+		return nil
+	}
+	p := b.templates.Place(name)
+	if len(f.Positions) > 0 {
+		p = f.Positions[0]
+	}
+	p.Message = fmt.Sprintf("templates.%s.api: %s", name, f.Error())
+	return []Problem{p}
+}
+
+// samples are routes of the kinds that a template will meet.
+func samples() []template.In {
+	in := template.In{
+		ID: "00000000000000000000000000000000", Org: "default", Name: "cafe-ingress:tea-svc", Slug: "default-cafe-ingress-000000000000",
+		Object:    template.Object{Kind: "Ingress", Namespace: "default", Name: "cafe-ingress"},
+		Namespace: template.Namespace{Name: "default"},
+		Host:      "cafe.example.com", Domain: "cafe.example.com",
+		Path: "/tea", PathType: "Prefix", ListenPath: "/tea{path_prefix:(?:/|$)}",
+		Service: template.Service{Name: "tea-svc", Namespace: "default", Port: 80},
+		Target:  "http://tea-svc.default:80", Tags: []string{"ingress"},
+		Certificates: []string{"default" + strings.Repeat("0", 64)},
+	}
+	bare := in
+	bare.Host, bare.Domain, bare.Path, bare.PathType, bare.ListenPath = "", "", "/", pathTypeDefault, "/"
+	bare.Certificates = nil
+	return []template.In{in, bare}
+}
+
+func decode(data []byte) (map[string]any, error) {
+	dec := json.NewDecoder(strings.NewReader(string(data)))
+	dec.UseNumber()
+	var doc map[string]any
+	err := dec.Decode(&doc)
+	return doc, err
+}

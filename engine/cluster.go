@@ -1,0 +1,180 @@
+package engine
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"encoding/pem"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+)
+
+// Cluster is an immutable view of the neighbours that a decision may look at. The
+// zero Cluster knows nothing.
+type Cluster struct {
+	namespaces map[string]map[string]string // labels by name
+	classes    map[string]ingressClass
+	services   map[string]service     // by "namespace/name"
+	certs      map[string]fingerprint // of TLS secrets, by "namespace/name"
+	claims     map[string][]claim     // by host
+}
+
+// fingerprint is the SHA-256 of a certificate's DER in lower-case hexadecimal.
+type fingerprint string
+
+type ingressClass struct {
+	controller string
+	isDefault  bool
+	parameters *ClassParameters
+}
+
+type service struct {
+	kind         string // spec.type
+	externalName string
+	ports        []corev1.ServicePort
+}
+
+// claim is one Ingress that names a host.
+type claim struct {
+	owner   Ref
+	created time.Time
+	class   ClassFacts
+}
+
+const defaultClassAnnotation = "ingressclass.kubernetes.io/is-default-class"
+
+// NewCluster builds the view from objects: Namespaces, IngressClasses, Services,
+// Secrets of type kubernetes.io/tls, and Ingresses for the hosts they name. Other
+// kinds are passed over. A neighbour that cannot be read is rejected and left out.
+//
+// A view without any Service is taken as one that knows no Services at all, and
+// not as a cluster in which there are none.
+func NewCluster(objects []Object) (Cluster, []Rejected) {
+	c := Cluster{
+		namespaces: map[string]map[string]string{},
+		classes:    map[string]ingressClass{},
+		services:   map[string]service{},
+		certs:      map[string]fingerprint{},
+		claims:     map[string][]claim{},
+	}
+	var rejected []Rejected
+	for _, o := range objects {
+		if err := c.add(o); err != nil {
+			rejected = append(rejected, Rejected{Source: o.Source, Reason: Reason{
+				ID:  "object-invalid",
+				Msg: o.Ref.String() + " cannot be read: " + decodeMessage(err) + ".",
+			}})
+		}
+	}
+	for _, o := range objects {
+		c.addClaims(o)
+	}
+	return c, rejected
+}
+
+func (c *Cluster) add(o Object) error {
+	switch o.Kind {
+	case "Namespace":
+		var ns corev1.Namespace
+		if err := json.Unmarshal(o.JSON, &ns); err != nil {
+			return err
+		}
+		c.namespaces[o.Name] = ns.Labels
+	case "IngressClass":
+		var class networkingv1.IngressClass
+		if err := json.Unmarshal(o.JSON, &class); err != nil {
+			return err
+		}
+		c.classes[o.Name] = newIngressClass(class)
+	case "Service":
+		var s corev1.Service
+		if err := json.Unmarshal(o.JSON, &s); err != nil {
+			return err
+		}
+		kind := cmp.Or(string(s.Spec.Type), string(corev1.ServiceTypeClusterIP))
+		c.services[key(o.Namespace, o.Name)] = service{kind, s.Spec.ExternalName, s.Spec.Ports}
+	case "Secret":
+		return c.addSecret(o)
+	}
+	return nil
+}
+
+func newIngressClass(class networkingv1.IngressClass) ingressClass {
+	ic := ingressClass{
+		controller: class.Spec.Controller,
+		isDefault:  class.Annotations[defaultClassAnnotation] == "true",
+	}
+	if p := class.Spec.Parameters; p != nil {
+		ic.parameters = &ClassParameters{Kind: p.Kind, Name: p.Name}
+		if p.APIGroup != nil {
+			ic.parameters.APIGroup = *p.APIGroup
+		}
+	}
+	return ic
+}
+
+// addSecret keeps of a TLS secret the fingerprint of its leaf certificate, and
+// nothing else. Only the certificate is looked at.
+func (c *Cluster) addSecret(o Object) error {
+	var s struct {
+		Type string `json:"type"`
+		Data struct {
+			Cert []byte `json:"tls.crt"`
+		} `json:"data"`
+		StringData struct {
+			Cert string `json:"tls.crt"`
+		} `json:"stringData"`
+	}
+	if err := json.Unmarshal(o.JSON, &s); err != nil {
+		// The text of the error could quote the data.
+		return errSecret
+	}
+	if s.Type != string(corev1.SecretTypeTLS) {
+		return nil
+	}
+	text := s.Data.Cert
+	if s.StringData.Cert != "" {
+		text = []byte(s.StringData.Cert)
+	}
+	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
+		if block.Type == "CERTIFICATE" {
+			sum := sha256.Sum256(block.Bytes)
+			c.certs[key(o.Namespace, o.Name)] = fingerprint(hex.EncodeToString(sum[:]))
+			return nil
+		}
+	}
+	return errNoCertificate
+}
+
+// addClaims notes the hosts that an Ingress names. What cannot be read claims
+// nothing; Decide says why.
+func (c *Cluster) addClaims(o Object) {
+	if o.Kind != "Ingress" {
+		return
+	}
+	ing, _, err := decodeIngress(o)
+	if err != nil {
+		return
+	}
+	mine := claim{owner: o.Ref, created: ing.CreationTimestamp.Time, class: c.classFacts(ing)}
+	for _, r := range ing.Spec.Rules {
+		if host := lowerHost(r.Host); host != "" && !slices.ContainsFunc(c.claims[host], func(x claim) bool { return x.owner == o.Ref }) {
+			c.claims[host] = append(c.claims[host], mine)
+		}
+	}
+}
+
+func key(namespace, name string) string { return namespace + "/" + name }
+
+// older orders objects by age: one without a creation time is younger than any
+// with one, and equal ages are ordered by namespace, then by name.
+func older(a time.Time, aRef Ref, b time.Time, bRef Ref) bool {
+	if !a.Equal(b) {
+		return !a.IsZero() && (b.IsZero() || a.Before(b))
+	}
+	return cmp.Or(cmp.Compare(aRef.Namespace, bRef.Namespace), cmp.Compare(aRef.Name, bRef.Name), cmp.Compare(aRef.Kind, bRef.Kind)) < 0
+}

@@ -1,0 +1,125 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/cuegate/cuegate/engine/internal/listenpath"
+)
+
+// Config is what the engine must know besides the bundle. Two engines of one
+// config and one bundle answer the same, byte for byte.
+type Config struct {
+	// ClusterID tells the definitions of one cluster from those of another on the
+	// same gateway.
+	ClusterID string
+	// OrgID is the organisation that owns the definitions.
+	OrgID string
+	// PlainPaths writes the paths of exact hosts as they are. It is right for
+	// gateways that run strict routes (http_server_options.enable_strict_routes),
+	// and refuses wildcard hosts.
+	PlainPaths bool
+}
+
+// Engine decides about objects. It is safe for concurrent use.
+type Engine struct {
+	bundle *Bundle
+	config Config
+	mode   listenpath.Mode
+}
+
+// New returns an engine for a bundle.
+func New(b *Bundle, c Config) *Engine {
+	e := &Engine{bundle: b, config: c, mode: listenpath.Templated}
+	if c.PlainPaths {
+		e.mode = listenpath.Plain
+	}
+	return e
+}
+
+// Outcome says what became of an object.
+type Outcome string
+
+// The outcomes.
+const (
+	// Managed: the definitions are to be served.
+	Managed Outcome = "managed"
+	// Ignored: the object is not ours, or asks for nothing. Nothing is served for it.
+	Ignored Outcome = "ignored"
+	// Held: the object was refused, or could not be decided. What is served for it
+	// stays as it is.
+	Held Outcome = "refused"
+)
+
+// Desired is everything that one object asks for.
+type Desired struct {
+	Object  Ref
+	Outcome Outcome
+	// Template is the name of the template; "" unless managed.
+	Template string
+	// Created is the object's creation time in RFC 3339, UTC, or "".
+	Created string
+	// Definitions are in the order of the object's rules; none unless managed.
+	Definitions []Definition
+	// Reasons say why the object is ignored or held.
+	Reasons []Reason
+	// Warnings do not keep the object from being served.
+	Warnings []Reason
+}
+
+// Definition is one API of Tyk.
+type Definition struct {
+	// ID is the api_id.
+	ID string
+	// Field is where the object asks for it, e.g. "spec.rules[0].http.paths[1]".
+	Field string
+	// Match is a canonical form of host, path and path type: of two definitions
+	// with one match only one can be served.
+	Match string
+	// Listen is domain and listen_path as the gateway compares them.
+	Listen string
+	// Hash is that of the content, as it stands in the ownership mark.
+	Hash string
+	// JSON is the definition: keys sorted, no white space, no newline at the end.
+	JSON []byte
+}
+
+// Decide walks one object through the house. The Explanation is whole even when
+// err is not nil. err is a *Refused, a *Broken, or the error of ctx; Desired then
+// says Held. It is nil for an object that is ignored.
+func (e *Engine) Decide(ctx context.Context, o Object, around Cluster) (Desired, Explanation, error) {
+	return e.decide(ctx, o, around, false)
+}
+
+// Explain is Decide with an Explanation that also names the rules that fired and
+// the origin of every value. It costs several times as much.
+func (e *Engine) Explain(ctx context.Context, o Object, around Cluster) (Desired, Explanation, error) {
+	return e.decide(ctx, o, around, true)
+}
+
+func (e *Engine) decide(ctx context.Context, o Object, around Cluster, trace bool) (Desired, Explanation, error) {
+	w := &walk{engine: e, trace: trace, desired: Desired{Object: o.Ref}, explanation: Explanation{Object: o.Ref.String()}}
+	if o.Kind != "Ingress" {
+		w.ignore(Reason{ID: "kind-unknown", Msg: fmt.Sprintf("Objects of kind %s are not handled.", o.Kind)})
+		return w.end(nil)
+	}
+	return w.end(w.ingress(ctx, o, around))
+}
+
+// ingress runs down the stages; the first that stops the object ends the walk.
+func (w *walk) ingress(ctx context.Context, o Object, around Cluster) error {
+	d, invalid := w.engine.newFacts(o, around)
+	w.gathered(d, invalid)
+	decision, err := w.decision(ctx, d)
+	if err != nil {
+		return err
+	}
+	if stop, err := w.settle(d, decision, invalid); stop {
+		return err
+	}
+	finished, err := w.render(d, decision)
+	if err != nil {
+		return err
+	}
+	return w.validate(ctx, d, decision.Set, finished)
+}

@@ -1,0 +1,178 @@
+package engine
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	networkingv1 "k8s.io/api/networking/v1"
+)
+
+// Facts is all that rules and templates may know about one object. The fields
+// and their meaning are defined once, in cue/schema/facts.cue; a test holds these
+// types to it.
+type Facts struct {
+	Object              ObjectFacts          `json:"object"`
+	Namespace           NamespaceFacts       `json:"namespace"`
+	Class               ClassFacts           `json:"class"`
+	DefaultClasses      []DefaultClass       `json:"defaultClasses"`
+	Templates           []string             `json:"templates"`
+	TemplateAnnotations []TemplateAnnotation `json:"templateAnnotations"`
+	Overrides           []OverrideFacts      `json:"overrides"`
+	Routes              []RouteFacts         `json:"routes"`
+	Definitions         []DefinitionFacts    `json:"definitions,omitempty"`
+}
+
+// ObjectFacts is #ObjectFacts.
+type ObjectFacts struct {
+	APIVersion  string            `json:"apiVersion"`
+	Kind        string            `json:"kind"`
+	Namespace   string            `json:"namespace"`
+	Name        string            `json:"name"`
+	Labels      map[string]string `json:"labels"`
+	Annotations map[string]string `json:"annotations"`
+	Created     string            `json:"created"`
+}
+
+// NamespaceFacts is the field namespace of #Facts.
+type NamespaceFacts struct {
+	Name   string            `json:"name"`
+	Labels map[string]string `json:"labels"`
+	Known  bool              `json:"known"`
+}
+
+// ClassFacts is #ClassFacts.
+type ClassFacts struct {
+	Name       *string          `json:"name,omitempty"`
+	Annotation *string          `json:"annotation,omitempty"`
+	Known      bool             `json:"known"`
+	Controller *string          `json:"controller,omitempty"`
+	Parameters *ClassParameters `json:"parameters,omitempty"`
+}
+
+// ClassParameters is #ClassParameters.
+type ClassParameters struct {
+	APIGroup string `json:"apiGroup"`
+	Kind     string `json:"kind"`
+	Name     string `json:"name"`
+}
+
+// DefaultClass is an element of defaultClasses of #Facts.
+type DefaultClass struct {
+	Name       string           `json:"name"`
+	Controller string           `json:"controller"`
+	Parameters *ClassParameters `json:"parameters,omitempty"`
+}
+
+// TemplateAnnotation is an element of templateAnnotations of #Facts.
+type TemplateAnnotation struct {
+	Key   string `json:"key"`
+	Value string `json:"value"`
+}
+
+// OverrideFacts is #OverrideFacts.
+type OverrideFacts struct {
+	Key   string   `json:"key"`
+	Paths []string `json:"paths"`
+}
+
+// Keys of annotations.
+const (
+	classAnnotation = "kubernetes.io/ingress.class"
+	// templateAnnotation is the one that the old controller read.
+	templateAnnotation    = "template.service.tyk.io"
+	ownTemplateAnnotation = "cuegate.dev/template"
+)
+
+// newFacts gathers what is known about an Ingress. What is wrong with the object
+// comes as reasons; the facts hold what could be read all the same, so that an
+// object that is not ours can be left alone, whatever is wrong with it.
+func (e *Engine) newFacts(o Object, around Cluster) (*draft, []Reason) {
+	d := &draft{object: o}
+	ing, reasons, err := decodeIngress(o)
+	if err != nil {
+		ing = decodeHead(o)
+		reasons = append(reasons, Reason{ID: "object-invalid", Msg: "The object is not of the form of an Ingress: " + decodeMessage(err) + "."})
+	}
+	d.ingress = ing
+	d.created = ing.CreationTimestamp.Time
+	f := &d.facts
+	f.Object = ObjectFacts{
+		APIVersion:  o.APIVersion,
+		Kind:        o.Kind,
+		Namespace:   o.Namespace,
+		Name:        o.Name,
+		Labels:      orEmpty(ing.Labels),
+		Annotations: orEmpty(ing.Annotations),
+		Created:     formatTime(d.created),
+	}
+	labels, known := around.namespaces[o.Namespace]
+	f.Namespace = NamespaceFacts{Name: o.Namespace, Labels: orEmpty(labels), Known: known}
+	f.Class = around.classFacts(ing)
+	f.DefaultClasses = around.defaultClasses()
+	f.Templates = e.bundle.templates.Names()
+	f.TemplateAnnotations = []TemplateAnnotation{}
+	for _, k := range []string{ownTemplateAnnotation, templateAnnotation} {
+		if v, ok := ing.Annotations[k]; ok {
+			f.TemplateAnnotations = append(f.TemplateAnnotations, TemplateAnnotation{k, v})
+		}
+	}
+	if err != nil {
+		f.Overrides, f.Routes = []OverrideFacts{}, []RouteFacts{}
+		return d, reasons
+	}
+	reasons = append(reasons, e.readOverrides(d)...)
+	reasons = append(reasons, e.readRoutes(d, around)...)
+	return d, reasons
+}
+
+// draft is an object on its way through the house.
+type draft struct {
+	object    Object
+	ingress   *networkingv1.Ingress
+	created   time.Time
+	facts     Facts
+	overrides []override
+	routes    []route
+	warnings  []Reason
+}
+
+func (c Cluster) classFacts(ing *networkingv1.Ingress) ClassFacts {
+	f := ClassFacts{Name: ing.Spec.IngressClassName}
+	name := f.Name
+	if a, ok := ing.Annotations[classAnnotation]; ok {
+		f.Annotation, name = &a, &a
+	}
+	if name == nil {
+		return f
+	}
+	if class, ok := c.classes[*name]; ok {
+		f.Known, f.Controller, f.Parameters = true, &class.controller, class.parameters
+	}
+	return f
+}
+
+func (c Cluster) defaultClasses() []DefaultClass {
+	list := []DefaultClass{}
+	for name, class := range c.classes {
+		if class.isDefault {
+			list = append(list, DefaultClass{name, class.controller, class.parameters})
+		}
+	}
+	slices.SortFunc(list, func(a, b DefaultClass) int { return strings.Compare(a.Name, b.Name) })
+	return list
+}
+
+func formatTime(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339)
+}
+
+func orEmpty(m map[string]string) map[string]string {
+	if m == nil {
+		return map[string]string{}
+	}
+	return m
+}

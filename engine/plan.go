@@ -1,0 +1,215 @@
+package engine
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tidwall/gjson"
+)
+
+// Rules of a plan
+//
+//	wanted, not live                       create
+//	wanted, live with another hash         update
+//	wanted, live with the same hash        nothing
+//	live, its object is held               nothing: the last good stays
+//	live, its object is gone or ignored    delete
+//
+// Of two definitions that match the same requests, or that the gateway could not
+// tell apart, the one of the older object is served (then by namespace and name);
+// the other is in conflict, and deleted where it is live. What is kept for a held
+// object stands by its claim.
+
+// Live is a definition that the gateway serves and that carries our mark.
+type Live struct {
+	ID    string
+	Owner Ref
+	// Match, Listen and Hash are as in Definition.
+	Match  string
+	Listen string
+	Hash   string
+}
+
+// ParseLive reads a definition as the gateway gives it. ok is false when it does
+// not carry the mark of the cluster: then it is not ours.
+func ParseLive(clusterID string, definition []byte) (l Live, ok bool) {
+	m := gjson.GetBytes(definition, "config_data."+markKey)
+	if !m.IsObject() || m.Get("cluster").String() != clusterID {
+		return Live{}, false
+	}
+	owner, err := ParseRef(m.Get("owner").String())
+	if err != nil {
+		return Live{}, false
+	}
+	return Live{
+		ID:     gjson.GetBytes(definition, "api_id").String(),
+		Owner:  owner,
+		Match:  m.Get("match").String(),
+		Listen: gjson.GetBytes(definition, "domain").String() + gjson.GetBytes(definition, "proxy.listen_path").String(),
+		Hash:   m.Get("hash").String(),
+	}, true
+}
+
+// Action is what a Change does.
+type Action string
+
+// The actions.
+const (
+	Create Action = "create"
+	Update Action = "update"
+	Delete Action = "delete"
+)
+
+// Change is one call to make.
+type Change struct {
+	Action Action
+	ID     string
+	Owner  Ref
+	// JSON is the definition; nil for a Delete.
+	JSON []byte
+}
+
+// Plan is what is to be done, in order: deletes, updates, creates, each by ID.
+// Deletes come first so that a route that moves never meets itself.
+type Plan struct {
+	Changes []Change
+	// Unchanged counts live definitions that stay as they are.
+	Unchanged int
+}
+
+// Conflict is a definition that is not served because another is.
+type Conflict struct {
+	Object Ref
+	Field  string
+	ID     string
+	// Winner is the object that is served, WinnerID its definition.
+	Winner   Ref
+	WinnerID string
+	Reason   Reason
+}
+
+// MakePlan compares what all objects want with what the gateway serves now. live
+// holds only definitions of ours.
+func MakePlan(want []Desired, live []Live) (Plan, []Conflict) {
+	c := contest{byMatch: map[string]contender{}, byListen: map[string]contender{}, serve: make(map[string]contender, len(live))}
+	held := map[Ref][]Live{}
+	for _, d := range want {
+		if d.Outcome == Held {
+			held[d.Object] = nil
+		}
+	}
+	for _, l := range live {
+		if kept, ok := held[l.Owner]; ok {
+			held[l.Owner] = append(kept, l)
+		}
+	}
+	for _, d := range byAge(want) {
+		for i := range d.Definitions {
+			def := &d.Definitions[i]
+			c.enter(contender{owner: d.Object, field: def.Field, id: def.ID, hash: def.Hash, def: def}, def.Match, def.Listen)
+		}
+		for _, l := range held[d.Object] {
+			c.enter(contender{owner: d.Object, id: l.ID, hash: l.Hash}, l.Match, l.Listen)
+		}
+	}
+	return c.plan(live), c.conflicts
+}
+
+// contender is a definition that is to be served: def is nil when it only stays.
+type contender struct {
+	owner Ref
+	field string
+	id    string
+	hash  string
+	def   *Definition
+}
+
+type contest struct {
+	byMatch, byListen map[string]contender
+	serve             map[string]contender // by id
+	conflicts         []Conflict
+}
+
+// enter takes contenders in the order of age, so the first one wins.
+func (c *contest) enter(x contender, match, listen string) {
+	winner, taken := c.byMatch[match]
+	id, what := "route-conflict", "matches the same requests as"
+	if !taken {
+		winner, taken = c.byListen[listen]
+		id, what = "listen-path-conflict", "has the same domain and listen path as"
+	}
+	if taken {
+		c.conflicts = append(c.conflicts, Conflict{
+			Object: x.owner, Field: x.field, ID: x.id, Winner: winner.owner, WinnerID: winner.id,
+			Reason: Reason{
+				ID: id, Field: x.field,
+				Msg: fmt.Sprintf("The route %s one of %s, which is older and is served.", what, winner.owner),
+				Fix: "Change the host or the path, or remove one of the two.",
+			},
+		})
+		return
+	}
+	c.byMatch[match], c.byListen[listen] = x, x
+	c.serve[x.id] = x
+}
+
+func (c *contest) plan(live []Live) Plan {
+	var p Plan
+	seen := make(map[string]bool, len(live))
+	for _, l := range live {
+		if seen[l.ID] {
+			continue
+		}
+		seen[l.ID] = true
+		switch x, ok := c.serve[l.ID]; {
+		case !ok:
+			p.Changes = append(p.Changes, Change{Action: Delete, ID: l.ID, Owner: l.Owner})
+		case x.hash != l.Hash || x.def != nil && x.def.Listen != l.Listen:
+			p.Changes = append(p.Changes, Change{Action: Update, ID: l.ID, Owner: x.owner, JSON: x.def.JSON})
+		default:
+			p.Unchanged++
+		}
+	}
+	for id, x := range c.serve {
+		if !seen[id] && x.def != nil {
+			p.Changes = append(p.Changes, Change{Action: Create, ID: id, Owner: x.owner, JSON: x.def.JSON})
+		}
+	}
+	slices.SortFunc(p.Changes, func(a, b Change) int {
+		if d := actionOrder[a.Action] - actionOrder[b.Action]; d != 0 {
+			return d
+		}
+		return strings.Compare(a.ID, b.ID)
+	})
+	return p
+}
+
+var actionOrder = map[Action]int{Delete: 0, Update: 1, Create: 2}
+
+// byAge orders objects by creation time, the oldest first.
+func byAge(want []Desired) []Desired {
+	type aged struct {
+		created time.Time
+		index   int
+	}
+	ages := make([]aged, len(want))
+	for i, d := range want {
+		// An unreadable time counts as none.
+		t, _ := time.Parse(time.RFC3339, d.Created)
+		ages[i] = aged{t, i}
+	}
+	slices.SortFunc(ages, func(a, b aged) int {
+		x, y := want[a.index].Object, want[b.index].Object
+		if older(a.created, x, b.created, y) {
+			return -1
+		}
+		return 1
+	})
+	sorted := make([]Desired, len(want))
+	for i, a := range ages {
+		sorted[i] = want[a.index]
+	}
+	return sorted
+}

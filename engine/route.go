@@ -1,0 +1,396 @@
+package engine
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	networkingv1 "k8s.io/api/networking/v1"
+
+	"github.com/cuegate/cuegate/engine/internal/listenpath"
+	"github.com/cuegate/cuegate/engine/internal/schema"
+	"github.com/cuegate/cuegate/engine/internal/template"
+)
+
+// RouteFacts is #RouteFacts.
+type RouteFacts struct {
+	ID           string       `json:"id"`
+	Field        string       `json:"field"`
+	Host         string       `json:"host"`
+	HostKind     string       `json:"hostKind"`
+	Path         string       `json:"path"`
+	PathType     string       `json:"pathType"`
+	Backend      BackendFacts `json:"backend"`
+	TLSSecrets   []string     `json:"tlsSecrets"`
+	Certificates []string     `json:"certificates"`
+	Claims       []Claim      `json:"claims"`
+}
+
+// BackendFacts is #BackendFacts.
+type BackendFacts struct {
+	Kind         string `json:"kind"`
+	Name         string `json:"name"`
+	Port         int    `json:"port"`
+	ServiceType  string `json:"serviceType"`
+	ExternalName string `json:"externalName"`
+	Resource     string `json:"resource"`
+}
+
+// Claim is #Claim.
+type Claim struct {
+	Namespace string     `json:"namespace"`
+	Name      string     `json:"name"`
+	Since     string     `json:"since"`
+	Older     bool       `json:"older"`
+	Class     ClassFacts `json:"class"`
+}
+
+// pathTypeDefault is the path type of the default backend.
+const pathTypeDefault = "Default"
+
+// route is one (rule, path) of an Ingress, or its default backend.
+type route struct {
+	facts RouteFacts
+	// match is what the route takes; routes of one match are in conflict.
+	match  string
+	domain string
+	in     template.In
+}
+
+// readRoutes reads all routes of the draft's Ingress. A route that is wrong comes
+// as a reason and is left out.
+func (e *Engine) readRoutes(d *draft, around Cluster) []Reason {
+	r := routeReader{engine: e, draft: d, around: around, seen: map[string]route{}}
+	spec := d.ingress.Spec
+	if len(spec.Rules) == 0 && spec.DefaultBackend == nil {
+		r.refuse("rules-missing", "spec.rules", "The Ingress has neither rules nor a default backend.")
+	}
+	for i, rule := range spec.Rules {
+		at := fmt.Sprintf("spec.rules[%d]", i)
+		if rule.HTTP == nil || len(rule.HTTP.Paths) == 0 {
+			d.warnings = append(d.warnings, Reason{
+				ID: "rule-without-paths", Field: at + ".http",
+				Msg: "The rule has no paths, so it routes nothing.",
+			})
+			continue
+		}
+		for j, p := range rule.HTTP.Paths {
+			r.read(fmt.Sprintf("%s.http.paths[%d]", at, j), at+".host", rule.Host, p)
+		}
+	}
+	if spec.DefaultBackend != nil {
+		r.readDefault(*spec.DefaultBackend)
+	}
+	d.facts.Routes = []RouteFacts{}
+	for _, route := range d.routes {
+		d.facts.Routes = append(d.facts.Routes, route.facts)
+	}
+	return r.reasons
+}
+
+type routeReader struct {
+	engine  *Engine
+	draft   *draft
+	around  Cluster
+	reasons []Reason
+	seen    map[string]route // by match
+}
+
+func (r *routeReader) refuse(id, field, format string, args ...any) {
+	r.reasons = append(r.reasons, Reason{ID: id, Field: field, Msg: fmt.Sprintf(format, args...)})
+}
+
+func (r *routeReader) read(at, hostField, host string, p networkingv1.HTTPIngressPath) {
+	if p.PathType == nil || *p.PathType == "" {
+		r.refuse("path-type-missing", at+".pathType", "The path has no pathType: write Exact, Prefix or ImplementationSpecific.")
+		return
+	}
+	domain, _, err := listenpath.Domain(host)
+	if err != nil {
+		r.refuse("host-invalid", hostField, "The host cannot be served: %s.", err)
+		return
+	}
+	match, err := listenpath.Parse(host, p.Path, listenpath.PathType(*p.PathType))
+	if err != nil {
+		r.refuse("path-invalid", at+".path", "The path cannot be served: %s.", err)
+		return
+	}
+	path := p.Path
+	if path == "" {
+		path = "/"
+	}
+	r.add(at, match, route{
+		domain: domain,
+		facts:  RouteFacts{Field: at, Host: lowerHost(host), Path: path, PathType: string(*p.PathType)},
+	}, at+".backend", p.Backend)
+}
+
+func (r *routeReader) readDefault(b networkingv1.IngressBackend) {
+	const at = "spec.defaultBackend"
+	r.add(at, listenpath.DefaultBackend(), route{
+		facts: RouteFacts{Field: at, Path: "/", PathType: pathTypeDefault},
+	}, at, b)
+}
+
+var hostKinds = map[listenpath.HostKind]string{
+	listenpath.AnyHost:      "any",
+	listenpath.WildcardHost: "wildcard",
+	listenpath.ExactHost:    "exact",
+}
+
+func (r *routeReader) add(at string, match listenpath.Route, x route, backendField string, b networkingv1.IngressBackend) {
+	listenPath, err := match.Encode(r.engine.mode)
+	if err != nil {
+		r.refuse("path-invalid", at+".path", "The path cannot be served: %s.", err)
+		return
+	}
+	backend, target, ok := r.backend(backendField, b)
+	if !ok {
+		return
+	}
+	x.match = match.MatchKey()
+	x.facts.Backend = backend
+	if first, ok := r.seen[x.match]; ok {
+		r.repeated(x, first)
+		return
+	}
+	o := r.draft.object
+	x.facts.HostKind = hostKinds[match.HostKind()]
+	x.facts.ID = r.engine.routeID(o.Ref, x.facts)
+	r.certificates(&x.facts)
+	x.facts.Claims = r.claims(x.facts.Host)
+	f := r.draft.facts
+	x.in = template.In{
+		ID:           x.facts.ID,
+		Org:          r.engine.config.OrgID,
+		Name:         o.Name + ":" + backend.Name,
+		Slug:         slug(o.Ref, x.facts.ID),
+		Object:       template.Object{Kind: o.Kind, Namespace: o.Namespace, Name: o.Name, Labels: f.Object.Labels, Annotations: f.Object.Annotations},
+		Namespace:    template.Namespace{Name: o.Namespace, Labels: f.Namespace.Labels},
+		Host:         x.facts.Host,
+		Domain:       x.domain,
+		Path:         x.facts.Path,
+		PathType:     x.facts.PathType,
+		ListenPath:   listenPath,
+		Service:      template.Service{Name: backend.Name, Namespace: o.Namespace, Port: backend.Port},
+		Target:       target,
+		Tags:         []string{"ingress"},
+		Certificates: x.facts.Certificates,
+	}
+	r.seen[x.match] = x
+	r.draft.routes = append(r.draft.routes, x)
+}
+
+// repeated handles a route that matches what an earlier one of the same object
+// matches: harmless when both lead to the same place.
+func (r *routeReader) repeated(x, first route) {
+	if x.facts.Backend == first.facts.Backend {
+		r.draft.warnings = append(r.draft.warnings, Reason{
+			ID: "path-repeated", Field: x.facts.Field,
+			Msg: fmt.Sprintf("The path matches the same requests as %s and leads to the same service; it is left out.", first.facts.Field),
+		})
+		return
+	}
+	r.refuse("path-repeated", x.facts.Field, "The path matches the same requests as %s, which leads to another service.", first.facts.Field)
+}
+
+// routeID gives the api_id: it changes with nothing but what it is made of.
+func (e *Engine) routeID(o Ref, f RouteFacts) string {
+	h := sha256.New()
+	for _, part := range []string{e.config.ClusterID, o.Kind, o.Namespace, o.Name, f.Host, f.Path, f.PathType} {
+		fmt.Fprintf(h, "%d:%s", len(part), part)
+	}
+	return hex.EncodeToString(h.Sum(nil)[:16])
+}
+
+var notSlug = regexp.MustCompile(`[^A-Za-z0-9]+`)
+
+func slug(o Ref, id string) string {
+	words := notSlug.ReplaceAllString(o.Namespace+"-"+o.Name, "-")
+	return words[:min(len(words), 100)] + "-" + id[:12]
+}
+
+// backend resolves the Service and its port, and gives the URL of both.
+func (r *routeReader) backend(at string, b networkingv1.IngressBackend) (BackendFacts, string, bool) {
+	if b.Resource != nil {
+		group := ""
+		if b.Resource.APIGroup != nil {
+			group = *b.Resource.APIGroup
+		}
+		return BackendFacts{Kind: "resource", Name: b.Resource.Name, Resource: group + "/" + b.Resource.Kind}, "", true
+	}
+	if b.Service == nil || b.Service.Name == "" {
+		r.refuse("backend-missing", at, "The path has no backend: it needs a service with a name and a port.")
+		return BackendFacts{}, "", false
+	}
+	o := r.draft.object
+	name, port := b.Service.Name, b.Service.Port
+	at += ".service"
+	if !dnsLabel.MatchString(name) {
+		r.refuse("service-invalid", at+".name", "The name of the service, %q, is not one that a Service can have.", clip(name))
+		return BackendFacts{}, "", false
+	}
+	f := BackendFacts{Kind: "service", Name: name, Port: int(port.Number)}
+	svc, known := r.around.services[key(o.Namespace, name)]
+	switch {
+	case port.Name == "" && (port.Number < 1 || port.Number > 65535):
+		r.refuse("port-missing", at+".port", "The service needs the name or the number of a port, 1 to 65535.")
+		return f, "", false
+	case !known && len(r.around.services) > 0:
+		msg := fmt.Sprintf("There is no Service %q in namespace %q.", name, o.Namespace)
+		if near := r.around.nearestService(o.Namespace, name); near != "" {
+			msg += fmt.Sprintf(" Did you mean %q?", near)
+		}
+		r.refuse("service-unknown", at+".name", "%s", msg)
+		return f, "", false
+	case !known && port.Name != "":
+		r.refuse("port-unknown", at+".port.name", "The port is given by its name, %q, and the Service %q that defines it was not given.", clip(port.Name), name)
+		return f, "", false
+	case !known:
+		r.draft.warnings = append(r.draft.warnings, Reason{
+			ID: "service-unchecked", Field: at + ".name",
+			Msg: fmt.Sprintf("No Services were given, so nothing is known of Service %q and its ports.", name),
+		})
+		return f, fmt.Sprintf("http://%s.%s:%d", name, o.Namespace, f.Port), true
+	}
+	f.ServiceType, f.ExternalName = svc.kind, svc.externalName
+	scheme, number, ok := svc.port(port)
+	if !ok {
+		wanted := fmt.Sprintf("port %d", port.Number)
+		if port.Name != "" {
+			wanted = fmt.Sprintf("port named %q", clip(port.Name))
+		}
+		r.refuse("port-unknown", at+".port", "Service %q has no %s; it has %s.", name, wanted, svc.describePorts())
+		return f, "", false
+	}
+	f.Port = number
+	return f, fmt.Sprintf("%s://%s.%s:%d", scheme, name, o.Namespace, number), true
+}
+
+var dnsLabel = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$`)
+
+// port finds a port of the Service. The scheme follows the port's appProtocol, as
+// the Kubernetes documentation of Services defines it.
+func (s service) port(want networkingv1.ServiceBackendPort) (scheme string, number int, ok bool) {
+	for _, p := range s.ports {
+		if (want.Name != "" && p.Name == want.Name) || (want.Name == "" && p.Port == want.Number) {
+			scheme = "http"
+			if p.AppProtocol != nil {
+				switch *p.AppProtocol {
+				case "https":
+					scheme = "https"
+				case "kubernetes.io/h2c":
+					scheme = "h2c"
+				}
+			}
+			return scheme, int(p.Port), true
+		}
+	}
+	// An ExternalName Service needs no ports; whether it may be used, policy says.
+	if s.kind == "ExternalName" && want.Name == "" {
+		return "http", int(want.Number), true
+	}
+	return "", 0, false
+}
+
+func (s service) describePorts() string {
+	var texts []string
+	for _, p := range s.ports {
+		text := fmt.Sprint(p.Port)
+		if p.Name != "" {
+			text += fmt.Sprintf(" (%s)", p.Name)
+		}
+		texts = append(texts, text)
+	}
+	if len(texts) == 0 {
+		return "none"
+	}
+	return strings.Join(texts, ", ")
+}
+
+func (c Cluster) nearestService(namespace, name string) string {
+	names := map[string]bool{}
+	for k := range c.services {
+		if ns, n, _ := strings.Cut(k, "/"); ns == namespace {
+			names[n] = true
+		}
+	}
+	return schema.Nearest(name, names)
+}
+
+// certificates finds the certificates of spec.tls that cover the route's host. An
+// entry without hosts covers every host.
+func (r *routeReader) certificates(f *RouteFacts) {
+	f.TLSSecrets, f.Certificates = []string{}, []string{}
+	for i, t := range r.draft.ingress.Spec.TLS {
+		if t.SecretName == "" || (len(t.Hosts) > 0 && !slices.ContainsFunc(t.Hosts, func(h string) bool { return covers(h, f.Host) })) {
+			continue
+		}
+		secret := key(r.draft.object.Namespace, t.SecretName)
+		if slices.Contains(f.TLSSecrets, secret) {
+			continue
+		}
+		f.TLSSecrets = append(f.TLSSecrets, secret)
+		print, ok := r.around.certs[secret]
+		if !ok {
+			w := Reason{
+				ID: "certificate-missing", Field: fmt.Sprintf("spec.tls[%d].secretName", i),
+				Msg: fmt.Sprintf("The Secret %s was not given or holds no TLS certificate, so TLS is not served with it.", secret),
+			}
+			if !slices.Contains(r.draft.warnings, w) {
+				r.draft.warnings = append(r.draft.warnings, w)
+			}
+			continue
+		}
+		if id := r.engine.config.OrgID + string(print); !slices.Contains(f.Certificates, id) {
+			f.Certificates = append(f.Certificates, id)
+		}
+	}
+}
+
+// covers tells whether a host of spec.tls covers a host of a rule. A wildcard
+// stands for one label, as in a certificate.
+func covers(tlsHost, host string) bool {
+	tlsHost = lowerHost(tlsHost)
+	if tlsHost == host {
+		return true
+	}
+	suffix, ok := strings.CutPrefix(tlsHost, "*")
+	if !ok || !strings.HasPrefix(suffix, ".") {
+		return false
+	}
+	label, ok := strings.CutSuffix(host, suffix)
+	return ok && label != "" && label != "*" && !strings.Contains(label, ".")
+}
+
+// claims lists the Ingresses of other namespaces that name the host.
+func (r *routeReader) claims(host string) []Claim {
+	list := []Claim{}
+	d := r.draft
+	for _, c := range r.around.claims[host] {
+		if c.owner.Namespace != d.object.Namespace {
+			list = append(list, Claim{
+				Namespace: c.owner.Namespace,
+				Name:      c.owner.Name,
+				Since:     formatTime(c.created),
+				Older:     older(c.created, c.owner, d.created, d.object.Ref),
+				Class:     c.class,
+			})
+		}
+	}
+	slices.SortFunc(list, func(a, b Claim) int {
+		return strings.Compare(a.Namespace+"/"+a.Name, b.Namespace+"/"+b.Name)
+	})
+	return list
+}
+
+// clip keeps messages short whatever the input.
+func clip(s string) string {
+	if len(s) > 64 {
+		return s[:64] + "..."
+	}
+	return s
+}

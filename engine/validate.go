@@ -1,0 +1,229 @@
+package engine
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/cuegate/cuegate/engine/internal/policy"
+	"github.com/cuegate/cuegate/engine/internal/schema"
+)
+
+// markKey is the key in config_data of the ownership mark.
+const markKey = "cuegate"
+
+// mark is the ownership mark: what has none of ours is never touched.
+type mark struct {
+	// In the order of their names, as all of the definition is.
+	Cluster string `json:"cluster"`
+	// Hash is the SHA-256, in hexadecimal, of the canonical definition whose mark
+	// has no hash.
+	Hash  string `json:"hash,omitempty"`
+	Match string `json:"match"`
+	Owner string `json:"owner"`
+}
+
+// validate holds the finished definitions to the schema, to what the gateway is
+// known to choke on, and to the checks of the policies; then they are marked.
+func (w *walk) validate(ctx context.Context, d *draft, sets []policy.Set, all []rendered) error {
+	var reasons []Reason
+	for i := range all {
+		x := &all[i]
+		w.identify(x)
+		if err := w.checkSchema(d, x); err != nil {
+			return err
+		}
+		reasons = append(reasons, checkServable(x)...)
+	}
+	if len(reasons) > 0 {
+		return w.refuse("validate", reasons...)
+	}
+	if err := w.judge(ctx, d, all); err != nil {
+		return err
+	}
+	for i := range all {
+		def, err := w.finish(&all[i])
+		if err != nil {
+			return w.broken("validate", Reason{ID: "definition-broken", Field: all[i].route.facts.Field, Msg: err.Error()})
+		}
+		w.desired.Definitions = append(w.desired.Definitions, def)
+		w.explain(d, sets, &all[i], def)
+	}
+	w.desired.Outcome = Managed
+	return nil
+}
+
+// identify writes what no template, annotation or policy decides.
+func (w *walk) identify(x *rendered) {
+	x.doc["api_id"] = x.route.facts.ID
+	x.doc["org_id"] = w.engine.config.OrgID
+	delete(x.doc, "id")
+}
+
+func (w *walk) checkSchema(d *draft, x *rendered) error {
+	found := w.engine.bundle.definition.Validate(x.doc)
+	if len(found) == 0 {
+		return nil
+	}
+	reasons := make([]Reason, len(found))
+	byAuthor := false
+	for i, v := range found {
+		reasons[i] = Reason{ID: "definition-invalid", Field: x.route.facts.Field,
+			Msg: fmt.Sprintf("The template %s gives a definition that cannot be: %s.", w.desired.Template, v.Error())}
+		for _, o := range d.overrides {
+			if covered(v.Path, o.path) {
+				byAuthor = true
+				reasons[i].Field = o.field()
+				reasons[i].Msg = fmt.Sprintf("The annotation gives a definition that cannot be: %s.", v.Error())
+			}
+		}
+	}
+	if byAuthor {
+		return w.refuse("validate", reasons...)
+	}
+	return w.broken("validate", reasons...)
+}
+
+// judge asks Rego about the finished definitions.
+func (w *walk) judge(ctx context.Context, d *draft, all []rendered) error {
+	facts := d.facts
+	for i := range all {
+		facts.Definitions = append(facts.Definitions, definitionFacts(w.desired.Template, &all[i], d.overrides))
+	}
+	input, err := json.Marshal(facts)
+	if err != nil {
+		return w.broken("check", Reason{ID: "facts-broken", Msg: err.Error()})
+	}
+	verdict, fired, err := w.engine.bundle.rules.Judge(ctx, input, w.trace)
+	w.fired(fired)
+	if err := w.policyError(ctx, err); err != nil {
+		return err
+	}
+	w.warn("check", verdict.Warnings...)
+	if len(verdict.Reasons) > 0 {
+		return w.refuse("check", verdict.Reasons...)
+	}
+	return nil
+}
+
+// finish marks, hashes and writes the definition.
+func (w *walk) finish(x *rendered) (Definition, error) {
+	m := mark{Cluster: w.engine.config.ClusterID, Owner: w.desired.Object.String(), Match: x.route.match}
+	data, _ := x.doc["config_data"].(map[string]any)
+	if data == nil {
+		data = map[string]any{}
+		x.doc["config_data"] = data
+	}
+	data[markKey] = m
+	raw, err := canonical(x.doc)
+	if err != nil {
+		return Definition{}, err
+	}
+	sum := sha256.Sum256(raw)
+	m.Hash = hex.EncodeToString(sum[:])
+	data[markKey] = m
+	if raw, err = canonical(x.doc); err != nil {
+		return Definition{}, err
+	}
+	proxy, _ := x.doc["proxy"].(map[string]any)
+	listen, _ := proxy["listen_path"].(string)
+	domain, _ := x.doc["domain"].(string)
+	return Definition{
+		ID:     x.route.facts.ID,
+		Field:  x.route.facts.Field,
+		Match:  x.route.match,
+		Listen: domain + listen,
+		Hash:   m.Hash,
+		JSON:   raw,
+	}, nil
+}
+
+// definitionFacts says of a definition what checks want to know.
+func definitionFacts(tmpl string, x *rendered, overrides []override) DefinitionFacts {
+	f := DefinitionFacts{
+		Route:            x.route.facts.ID,
+		Field:            x.route.facts.Field,
+		Template:         tmpl,
+		Keyless:          keyless(x.doc),
+		InsecureUpstream: boolAt(x.doc, "proxy", "transport", "ssl_insecure_skip_verify"),
+		Targets:          targets(x.doc, overrides),
+		API:              x.doc,
+	}
+	return f
+}
+
+// keyless tells whether any request is let in without credentials. The gateway
+// checks client certificates apart from all other kinds (use_mutual_tls_auth),
+// and lets requests to ignored endpoints pass unauthenticated.
+func keyless(doc map[string]any) bool {
+	if boolAt(doc, "use_keyless") && !boolAt(doc, "use_mutual_tls_auth") {
+		return true
+	}
+	found := false
+	versions, _ := at(doc, "version_data", "versions").(map[string]any)
+	for _, v := range versions {
+		for _, list := range []any{at(v, "extended_paths", "ignored"), at(v, "paths", "ignored")} {
+			entries, _ := list.([]any)
+			found = found || slices.ContainsFunc(entries, func(e any) bool { return !boolAt(e, "disabled") })
+		}
+	}
+	return found
+}
+
+// at follows keys through objects; it gives nil where there is nothing.
+func at(v any, keys ...string) any {
+	for _, k := range keys {
+		m, _ := v.(map[string]any)
+		v = m[k]
+	}
+	return v
+}
+
+func boolAt(v any, keys ...string) bool {
+	b, _ := at(v, keys...).(bool)
+	return b
+}
+
+// isOverridden tells whether an annotation set the value at path.
+func isOverridden(path []string, overrides []override) bool {
+	return slices.ContainsFunc(overrides, func(o override) bool { return covered(path, o.path) })
+}
+
+// checkServable finds what the gateway would take and then not serve, or choke
+// on (Tyk Gateway v5.11.1, measured).
+func checkServable(x *rendered) []Reason {
+	var reasons []Reason
+	bad := func(path []string, format string, args ...any) {
+		reasons = append(reasons, Reason{ID: "definition-unservable", Field: x.route.facts.Field,
+			Msg: schema.Join(path) + ": " + fmt.Sprintf(format, args...) + "."})
+	}
+	listen, _ := at(x.doc, "proxy", "listen_path").(string)
+	if listen == "" {
+		bad([]string{"proxy", "listen_path"}, "the gateway does not serve an API without one")
+	} else if err := checkMuxTemplate(listen); err != nil {
+		bad([]string{"proxy", "listen_path"}, "%s", err)
+	}
+	if domain, _ := x.doc["domain"].(string); domain != "" {
+		if err := checkMuxTemplate(domain); err != nil {
+			bad([]string{"domain"}, "%s", err)
+		}
+	}
+	target, _ := at(x.doc, "proxy", "target_url").(string)
+	list, _ := at(x.doc, "proxy", "target_list").([]any)
+	if target == "" && len(list) == 0 && !boolAt(x.doc, "proxy", "service_discovery", "use_discovery_service") {
+		bad([]string{"proxy", "target_url"}, "there is nowhere to send requests to")
+	}
+	eachLeaf(nil, x.doc, func(path []string, v any) {
+		if text, ok := v.(string); ok && isPattern(path) {
+			if err := checkPattern(text); err != nil {
+				bad(path, "%s", err)
+			}
+		}
+	})
+	slices.SortFunc(reasons, func(a, b Reason) int { return strings.Compare(a.Msg, b.Msg) })
+	return reasons
+}
