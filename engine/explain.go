@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -103,18 +104,23 @@ func (w *walk) origin(d *draft, sets []policy.Set, x *rendered, path string) (fr
 		}
 	}
 	o, ok := x.origins[path]
-	if !ok {
+	for i := len(parts) - 1; !ok && i > 0; i-- {
+		o, ok = x.origins[schema.Join(parts[:i])]
+	}
+	if o.File == "" {
 		return "template", w.desired.Template, ""
 	}
 	where = fmt.Sprintf("%s:%d", o.File, o.Line)
 	switch {
-	case strings.Contains(o.Expression, "in."):
+	case takesFact.MatchString(o.Expression):
 		return "fact", where, o.Expression
 	case o.Default:
 		return "default", where, o.Expression
 	}
 	return "template", where, o.Expression
 }
+
+var takesFact = regexp.MustCompile(`\bin\.\w`)
 
 var secretWords = []string{"secret", "password", "passwd", "token_value", "private_key", "credential"}
 

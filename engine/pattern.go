@@ -71,4 +71,3 @@ var pathVariable = regexp.MustCompile(`\{[^{}/]*\}`)
 func checkPattern(s string) error {
 	return compiles(pathVariable.ReplaceAllString(s, `[^/]*`))
 }
-

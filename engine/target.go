@@ -218,4 +218,3 @@ func parseAddr(host string) (netip.Addr, bool) {
 	}
 	return netip.AddrFrom4([4]byte{byte(total >> 24), byte(total >> 16), byte(total >> 8), byte(total)}), true
 }
-

@@ -1,11 +1,293 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/cuegate/cuegate/engine"
 )
 
 func newExplain() *cobra.Command {
-	return &cobra.Command{Use: "explain", RunE: func(*cobra.Command, []string) error { return fmt.Errorf("todo") }}
+	var in input
+	var output, field string
+	cmd := &cobra.Command{
+		Use:   "explain -f FILE|DIR|- [--field PATH] OBJECT",
+		Short: "Tell why an object became what it became",
+		Long: `Explain walks one object through all stages and tells what each found: the facts,
+the rules that fired, the template, the annotations that were taken or refused, and
+where each value of the definitions came from.
+
+OBJECT is KIND/NAMESPACE/NAME, NAMESPACE/NAME or NAME; the kind is Ingress and the
+namespace default where they are left out. It exits with 1 when the object is refused.`,
+		Example: `  cuegate explain -f examples/01-cafe cafe-ingress
+  cuegate explain -f examples/01-cafe --field proxy.target_url default/cafe-ingress`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if output != "text" && output != "json" {
+				return fmt.Errorf("unknown output %q: it is text or json", output)
+			}
+			ref, err := engine.ParseRef(args[0])
+			if err != nil {
+				return err
+			}
+			l, err := in.load(cmd.Context(), cmd.InOrStdin())
+			if err != nil {
+				return err
+			}
+			x, err := l.explain(cmd, ref)
+			if err != nil {
+				return err
+			}
+			if field != "" && !keepField(&x, field) {
+				return fmt.Errorf("no definition of %s has a value at %s", ref, field)
+			}
+			if output == "json" {
+				err = printJSON(cmd.OutOrStdout(), x)
+			} else {
+				p := printer{w: cmd.OutOrStdout(), colour: hasColour(cmd.OutOrStdout())}
+				p.explanation(x, field)
+				err = p.err
+			}
+			if err != nil {
+				return err
+			}
+			if x.Outcome == engine.Held {
+				return &exitError{code: exitRefused}
+			}
+			return nil
+		},
+	}
+	in.flags(cmd)
+	cmd.Flags().StringVarP(&output, "output", "o", "text", "text or json")
+	cmd.Flags().StringVar(&field, "field", "", "tell only about this path of the definitions, and what is below it")
+	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
+	return cmd
+}
+
+// explain explains one object, and what became of its routes among those of all
+// others.
+func (l *loaded) explain(cmd *cobra.Command, ref engine.Ref) (engine.Explanation, error) {
+	i := slices.IndexFunc(l.objects, func(o engine.Object) bool { return o.Ref == ref })
+	if i < 0 {
+		return engine.Explanation{}, l.notFound(ref)
+	}
+	desired, x, err := l.engine.Explain(cmd.Context(), l.objects[i], l.cluster)
+	if err := cmd.Context().Err(); err != nil {
+		return x, err
+	}
+	if err != nil && desired.Outcome != engine.Held {
+		return x, err
+	}
+	all, err := l.decideAll(cmd)
+	if err != nil {
+		return x, err
+	}
+	_, conflicts := engine.MakePlan(all, nil)
+	for _, c := range conflicts {
+		if c.Object == ref {
+			x.Steps = append(x.Steps, engine.Step{Stage: "plan", Reason: c.Reason})
+			x.Reasons = append(x.Reasons, c.Reason)
+		}
+	}
+	return x, nil
+}
+
+func (l *loaded) notFound(ref engine.Ref) error {
+	var names []string
+	for _, o := range l.objects {
+		if o.Kind == ref.Kind {
+			names = append(names, o.Ref.String())
+		}
+	}
+	if len(names) == 0 {
+		return fmt.Errorf("no %s among the manifests", ref)
+	}
+	slices.Sort(names)
+	if len(names) > 5 {
+		names = append(names[:5], "...")
+	}
+	return fmt.Errorf("no %s among the manifests; there are %s", ref, strings.Join(names, ", "))
+}
+
+// keepField leaves only the values at path and below; it tells whether there are any.
+func keepField(x *engine.Explanation, path string) bool {
+	found := false
+	for i := range x.Definitions {
+		d := &x.Definitions[i]
+		d.Values = slices.DeleteFunc(d.Values, func(v engine.ValueTrace) bool {
+			return v.Path != path && !strings.HasPrefix(v.Path, path+".")
+		})
+		found = found || len(d.Values) > 0
+	}
+	return found || len(x.Definitions) == 0
+}
+
+// hasColour follows https://no-color.org: colour on a terminal, unless NO_COLOR is
+// set to anything.
+func hasColour(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok || os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "dumb" {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+// printer writes text for people and remembers the first error.
+type printer struct {
+	w      io.Writer
+	colour bool
+	err    error
+}
+
+func (p *printer) printf(format string, args ...any) {
+	if p.err == nil {
+		_, p.err = fmt.Fprintf(p.w, format, args...)
+	}
+}
+
+// paint colours text on a terminal: red 31, green 32, yellow 33, faint 2.
+func (p *printer) paint(code int, text string) string {
+	if !p.colour {
+		return text
+	}
+	return fmt.Sprintf("\x1b[%dm%s\x1b[0m", code, text)
+}
+
+var outcomeColours = map[engine.Outcome]int{engine.Managed: 32, engine.Held: 31, engine.Ignored: 33}
+
+func (p *printer) explanation(x engine.Explanation, field string) {
+	p.printf("%s is %s\n", x.Object, p.paint(outcomeColours[x.Outcome], string(x.Outcome)))
+	for _, r := range x.Reasons {
+		p.reason("  ", r)
+	}
+	if field == "" {
+		p.facts(x.Facts)
+		p.rules(x)
+		p.steps(x.Steps)
+	}
+	for _, d := range x.Definitions {
+		if len(d.Values) == 0 {
+			continue
+		}
+		p.printf("\ndefinition %s of %s\n", d.ID, d.Field)
+		p.values(d.Values)
+	}
+}
+
+func (p *printer) reason(indent string, r engine.Reason) {
+	p.printf("%s%s: %s\n", indent, r.ID, r.Msg)
+	if r.Field != "" {
+		p.printf("%s  at  %s\n", indent, r.Field)
+	}
+	if r.Fix != "" {
+		p.printf("%s  fix %s\n", indent, r.Fix)
+	}
+}
+
+func (p *printer) facts(f *engine.Facts) {
+	if f == nil {
+		return
+	}
+	p.printf("\nfacts\n")
+	known := ""
+	if !f.Namespace.Known {
+		known = " (not among the manifests)"
+	}
+	p.printf("  namespace  %s%s\n", f.Namespace.Name, known)
+	for _, k := range sortedKeys(f.Namespace.Labels) {
+		p.printf("    label    %s=%s\n", k, f.Namespace.Labels[k])
+	}
+	p.printf("  class      %s\n", describeClass(f))
+	for _, o := range f.Overrides {
+		p.printf("  override   %s sets %s\n", o.Key, strings.Join(o.Paths, ", "))
+	}
+	for _, r := range f.Routes {
+		host := cmp.Or(r.Host, "every host")
+		backend := fmt.Sprintf("service %s port %d", r.Backend.Name, r.Backend.Port)
+		if r.Backend.Kind == "resource" {
+			backend = fmt.Sprintf("resource %s %s", r.Backend.Resource, r.Backend.Name)
+		}
+		p.printf("  route      %s: %s %s %s to %s\n", r.Field, host, r.PathType, r.Path, backend)
+		for _, s := range r.TLSSecrets {
+			p.printf("    tls      %s\n", s)
+		}
+		for _, c := range r.Claims {
+			p.printf("    claim    Ingress/%s/%s names the same host\n", c.Namespace, c.Name)
+		}
+	}
+}
+
+func describeClass(f *engine.Facts) string {
+	var text string
+	switch c := f.Class; {
+	case c.Annotation != nil:
+		text = fmt.Sprintf("%q by annotation", *c.Annotation)
+	case c.Name != nil:
+		text = fmt.Sprintf("%q by spec.ingressClassName", *c.Name)
+	default:
+		text = "none named"
+		for _, d := range f.DefaultClasses {
+			text += fmt.Sprintf("; default class %q of controller %s", d.Name, d.Controller)
+		}
+		return text
+	}
+	if f.Class.Controller != nil {
+		return text + ", of controller " + *f.Class.Controller
+	}
+	return text + ", no such IngressClass among the manifests"
+}
+
+func (p *printer) rules(x engine.Explanation) {
+	if len(x.Rules) > 0 {
+		ids := slices.Clone(x.Rules)
+		slices.Sort(ids)
+		p.printf("\nrules that fired\n  %s\n", strings.Join(slices.Compact(ids), ", "))
+	}
+	if x.Template != "" {
+		p.printf("\ntemplate\n  %s\n", x.Template)
+	}
+}
+
+func (p *printer) steps(steps []engine.Step) {
+	if len(steps) == 0 {
+		return
+	}
+	p.printf("\nsteps\n")
+	for _, s := range steps {
+		where := ""
+		if s.Field != "" {
+			where = s.Field + ": "
+		}
+		p.printf("  %-9s %s%s %s\n", s.Stage, where, s.Msg, p.paint(2, "("+s.ID+")"))
+	}
+}
+
+func (p *printer) values(values []engine.ValueTrace) {
+	width := 0
+	for _, v := range values {
+		width = max(width, len(v.Path))
+	}
+	for _, v := range values {
+		origin := v.From + " " + v.Where
+		if v.Expression != "" {
+			origin += "  " + v.Expression
+		}
+		p.printf("  %-*s  %s  %s\n", width, v.Path, v.Value, p.paint(2, "<- "+origin))
+	}
+}
+
+func sortedKeys(m map[string]string) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
 }

@@ -104,19 +104,11 @@ func (l *loaded) render(cmd *cobra.Command) (document, []reasonEntry, error) {
 	for _, r := range l.rejected {
 		doc.Refused = append(doc.Refused, reasonEntry{r.Source, r.Reason.ID, r.Reason.Msg})
 	}
-	var all []engine.Desired
-	for _, o := range l.objects {
-		if isNeighbour(o) {
-			continue
-		}
-		d, _, err := l.engine.Decide(cmd.Context(), o, l.cluster)
-		if ctxErr := cmd.Context().Err(); ctxErr != nil {
-			return doc, nil, ctxErr
-		}
-		if err != nil && d.Outcome != engine.Held {
-			return doc, nil, err
-		}
-		all = append(all, d)
+	all, err := l.decideAll(cmd)
+	if err != nil {
+		return doc, nil, err
+	}
+	for _, d := range all {
 		name := d.Object.String()
 		for _, r := range d.Reasons {
 			e := reasonEntry{name, r.ID, sentence(r)}
@@ -150,6 +142,25 @@ func (l *loaded) render(cmd *cobra.Command) (document, []reasonEntry, error) {
 		})
 	}
 	return doc, warnings, nil
+}
+
+// decideAll decides every object that is not only a neighbour of others.
+func (l *loaded) decideAll(cmd *cobra.Command) ([]engine.Desired, error) {
+	var all []engine.Desired
+	for _, o := range l.objects {
+		if isNeighbour(o) {
+			continue
+		}
+		d, _, err := l.engine.Decide(cmd.Context(), o, l.cluster)
+		if err := cmd.Context().Err(); err != nil {
+			return nil, err
+		}
+		if err != nil && d.Outcome != engine.Held {
+			return nil, err
+		}
+		all = append(all, d)
+	}
+	return all, nil
 }
 
 // isNeighbour tells whether an object is only what others are decided by.

@@ -213,36 +213,37 @@ func Join(path []string) string {
 	return strings.Join(parts, ".")
 }
 
-// Open writes the schema as CUE text that lets everything pass: structs keep the
-// names of fields that hold structs and are open at every level. A template that
-// is rendered against it costs a fraction; Validate makes up for it.
-func (s *Schema) Open() string {
+// Open writes the schema as CUE text that lets everything pass: structs are open
+// at every level and keep but those fields that hold structs themselves and for
+// which keep is true. A template that is rendered against it costs a fraction;
+// Validate makes up for it.
+func (s *Schema) Open(keep func(name string) bool) string {
 	var b strings.Builder
-	s.root.open(&b)
+	s.root.open(&b, keep)
 	return b.String()
 }
 
-func (n *node) open(b *strings.Builder) {
+func (n *node) open(b *strings.Builder, keep func(string) bool) {
 	switch {
 	case n.shape == object:
 		b.WriteString("{")
 		for _, name := range n.names {
-			if child := n.fields[name]; child.deep() {
+			if child := n.fields[name]; child.deep() && keep(name) {
 				fmt.Fprintf(b, "%q?: ", name)
-				child.open(b)
+				child.open(b, keep)
 				b.WriteString(", ")
 			}
 		}
 		b.WriteString("...}")
 	case n.shape == mapping && n.elem.deep():
 		b.WriteString("{[string]: ")
-		n.elem.open(b)
+		n.elem.open(b, keep)
 		b.WriteString("}")
 	case n.shape == mapping:
 		b.WriteString("{...}")
 	case n.shape == list && n.elem.deep():
 		b.WriteString("[...")
-		n.elem.open(b)
+		n.elem.open(b, keep)
 		b.WriteString("]")
 	default:
 		b.WriteString("_")

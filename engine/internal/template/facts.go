@@ -26,4 +26,3 @@ func (s *Set) FactsSchema() (any, error) {
 	err = json.Unmarshal(raw, &doc)
 	return doc, err
 }
-

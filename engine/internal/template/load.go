@@ -13,6 +13,7 @@ import (
 	"cuelang.org/go/cue/build"
 	"cuelang.org/go/cue/cuecontext"
 	"cuelang.org/go/cue/errors"
+	"cuelang.org/go/cue/format"
 	"cuelang.org/go/cue/load"
 	"cuelang.org/go/cue/parser"
 	"cuelang.org/go/cue/token"
@@ -56,6 +57,7 @@ type Set struct {
 	facts      cue.Value
 	// expressions by "file:line:column", for the origins of values.
 	expressions map[string]string
+	indexed     map[*build.Instance]bool
 	// where each template begins.
 	places map[string]problem.Problem
 }
@@ -77,7 +79,7 @@ func Load(builtin, operator fs.FS) (*Set, []problem.Problem) {
 	if ps := parseAll(files); len(ps) > 0 {
 		return nil, ps
 	}
-	strict, ps := compile(files)
+	strict, ps := compile(files, holdToContract)
 	if len(ps) > 0 {
 		return nil, ps
 	}
@@ -85,10 +87,10 @@ func Load(builtin, operator fs.FS) (*Set, []problem.Problem) {
 	if err != nil {
 		return nil, []problem.Problem{{Message: "compiling tyk.#Definition: " + err.Error()}}
 	}
-	if err := standIn(files, strict.packages[tykPackage]); err != nil {
+	if err := standIn(files, strict); err != nil {
 		return nil, []problem.Problem{{Message: "compiling the package tyk: " + err.Error()}}
 	}
-	s, ps := compile(files)
+	s, ps := compile(files, nil)
 	if len(ps) > 0 {
 		// A template that asks more of the package tyk than the stand-in has.
 		s = strict
@@ -98,9 +100,15 @@ func Load(builtin, operator fs.FS) (*Set, []problem.Problem) {
 	return s, nil
 }
 
+// holdToContract unifies a template with #Template: a package may have forgotten to
+// say that its templates are such.
+func holdToContract(s *Set, t cue.Value) cue.Value {
+	return t.Unify(s.packages[templatePackage].LookupPath(cue.ParsePath("#Template")))
+}
+
 // compile compiles the packages of a bundle and checks them as `cue vet -c=false`
-// does.
-func compile(files map[string][]byte) (*Set, []problem.Problem) {
+// does. Each template goes through hold, unless that is nil.
+func compile(files map[string][]byte, hold func(*Set, cue.Value) cue.Value) (*Set, []problem.Problem) {
 	s := &Set{
 		ctx:         cuecontext.New(),
 		templates:   map[string]cue.Value{},
@@ -108,6 +116,7 @@ func compile(files map[string][]byte) (*Set, []problem.Problem) {
 		spelled:     map[string]bool{},
 		expressions: map[string]string{},
 		places:      map[string]problem.Problem{},
+		indexed:     map[*build.Instance]bool{},
 	}
 	args := []string{schemaPackage, tykPackage, templatePackage, builtinPackage}
 	if hasPackage(files, "templates") {
@@ -135,18 +144,23 @@ func compile(files map[string][]byte) (*Set, []problem.Problem) {
 			continue
 		}
 		s.packages[args[i]] = v
-		ps = append(ps, s.addTemplates(v)...)
+		ps = append(ps, s.addTemplates(v, hold)...)
 		s.index(inst)
 	}
+	s.indexed = nil
 	s.names = slices.Sorted(maps.Keys(s.templates))
 	return s, problem.Sort(ps)
 }
 
 // standIn replaces the files of the package tyk by one that gives each of its
-// definitions in the open form.
-func standIn(files map[string][]byte, tyk cue.Value) error {
+// definitions in the open form, and #In of the package template by anything: the
+// engine fills it in from a Go type that tests hold to it.
+//
+// A field that no template spells out needs no name in the open form.
+func standIn(files map[string][]byte, strict *Set) error {
+	spelled := func(name string) bool { return strict.spelled[name] }
 	text := []byte("package tyk\n")
-	it, err := tyk.Fields(cue.Definitions(true))
+	it, err := strict.packages[tykPackage].Fields(cue.Definitions(true))
 	if err != nil {
 		return err
 	}
@@ -155,7 +169,7 @@ func standIn(files map[string][]byte, tyk cue.Value) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", it.Selector(), err)
 		}
-		text = fmt.Appendf(text, "%s: %s\n", it.Selector(), def.Open())
+		text = fmt.Appendf(text, "%s: %s\n", it.Selector(), def.Open(spelled))
 	}
 	for name := range files {
 		if path.Dir(name) == vendored+"tyk" {
@@ -163,13 +177,25 @@ func standIn(files map[string][]byte, tyk cue.Value) error {
 		}
 	}
 	files[vendored+"tyk/definition.cue"] = text
-	return nil
+	const contract = vendored + "template/template.cue"
+	f, err := parser.ParseFile(contract, files[contract], parser.ParseComments)
+	if err != nil {
+		return err
+	}
+	for _, d := range f.Decls {
+		if field, ok := d.(*ast.Field); ok {
+			if name, _, err := ast.LabelName(field.Label); err == nil && name == "#In" {
+				field.Value = ast.NewIdent("_")
+			}
+		}
+	}
+	files[contract], err = format.Node(f)
+	return err
 }
 
 // addTemplates takes the templates of a package; a later package replaces those
 // of an earlier one.
-func (s *Set) addTemplates(pkg cue.Value) []problem.Problem {
-	contract := s.packages[templatePackage].LookupPath(cue.ParsePath("#Template"))
+func (s *Set) addTemplates(pkg cue.Value, hold func(*Set, cue.Value) cue.Value) []problem.Problem {
 	list := pkg.LookupPath(cue.ParsePath("templates"))
 	if !list.Exists() {
 		return nil
@@ -181,9 +207,10 @@ func (s *Set) addTemplates(pkg cue.Value) []problem.Problem {
 	var ps []problem.Problem
 	for it.Next() {
 		name := it.Selector().Unquoted()
-		// A package that forgets to constrain its templates is held to the
-		// contract all the same.
-		v := it.Value().Unify(contract)
+		v := it.Value()
+		if hold != nil {
+			v = hold(s, v)
+		}
 		if err := v.Validate(); err != nil {
 			ps = append(ps, problems(err)...)
 			continue
@@ -254,8 +281,16 @@ func hasPackage(files map[string][]byte, dir string) bool {
 	return false
 }
 
-// index notes the strings and expressions of a package.
+// index notes the strings and expressions of a package and of those that it
+// imports. The package tyk is left out: it is no template.
 func (s *Set) index(inst *build.Instance) {
+	if s.indexed[inst] || strings.HasPrefix(inst.ImportPath, tykPackage) {
+		return
+	}
+	s.indexed[inst] = true
+	for _, imported := range inst.Imports {
+		s.index(imported)
+	}
 	for _, f := range inst.Files {
 		ast.Walk(f, func(n ast.Node) bool {
 			s.note(n)

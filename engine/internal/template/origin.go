@@ -1,6 +1,7 @@
 package template
 
 import (
+	"regexp"
 	"strings"
 
 	"cuelang.org/go/cue"
@@ -20,17 +21,12 @@ type Origin struct {
 	Expression string
 }
 
-// Origins returns the origin of every leaf of the definition that the template
-// gave, keyed by the JSON path of the leaf with "." between keys.
+// Origins returns the origin of every value of the definition that the template
+// gave, keyed by its JSON path with "." between keys. What stands inside a list
+// has the origin of the list.
 func (r Rendered) Origins() map[string]Origin {
 	origins := map[string]Origin{}
-	r.value.Walk(nil, func(v cue.Value) {
-		switch v.IncompleteKind() {
-		case cue.StructKind, cue.ListKind:
-			if !empty(v) {
-				return
-			}
-		}
+	r.whole.LookupPath(pathAPI).Walk(func(v cue.Value) bool {
 		at := v.Path().Selectors()
 		for i, sel := range at {
 			if sel.String() == "api" {
@@ -38,9 +34,31 @@ func (r Rendered) Origins() map[string]Origin {
 				break
 			}
 		}
-		origins[joinPath(at)] = r.set.origin(v)
-	})
+		if len(at) > 0 && v.IncompleteKind() != cue.StructKind {
+			origins[joinPath(at)] = r.origin(v)
+		}
+		return v.IncompleteKind() != cue.ListKind
+	}, nil)
 	return origins
+}
+
+var reference = regexp.MustCompile(`\bdefaults\.(\w+)`)
+
+// origin finds the origin of a value; a value that takes one of #Base's `defaults`
+// has the origin of that.
+func (r Rendered) origin(v cue.Value) Origin {
+	o := r.set.origin(v)
+	m := reference.FindStringSubmatch(o.Expression)
+	if m == nil {
+		return o
+	}
+	from := r.whole.LookupPath(cue.MakePath(cue.Str("defaults"), cue.Str(m[1])))
+	if !from.Exists() {
+		return o
+	}
+	behind := r.set.origin(from)
+	behind.Default = o.Default
+	return behind
 }
 
 // origin looks for the conjunct that gave v its value: one of a template rather
@@ -79,15 +97,6 @@ func conjuncts(v cue.Value) []cue.Value {
 		all = append(all, conjuncts(a)...)
 	}
 	return all
-}
-
-func empty(v cue.Value) bool {
-	if v.IncompleteKind() == cue.ListKind {
-		n, err := v.Len().Int64()
-		return err == nil && n == 0
-	}
-	it, err := v.Fields()
-	return err == nil && !it.Next()
 }
 
 // note remembers the string literals and the expressions of a source file.

@@ -43,7 +43,7 @@ type Rendered struct {
 	// JSON is the definition, in no defined order of keys.
 	JSON  []byte
 	set   *Set
-	value cue.Value
+	whole cue.Value
 }
 
 // Render renders the template for one route and unifies the result with values,
@@ -70,7 +70,7 @@ func (s *Set) Render(name string, in In, values []byte) (Rendered, error) {
 	if err := authorErrors(v); err != nil {
 		return Rendered{}, err
 	}
-	return Rendered{JSON: data, set: s, value: api}, nil
+	return Rendered{JSON: data, set: s, whole: v}, nil
 }
 
 // authorErrors reports what the template's own `errors` says.
