@@ -21,6 +21,9 @@ type Cluster struct {
 	services   map[string]service     // by "namespace/name"
 	certs      map[string]fingerprint // of TLS secrets, by "namespace/name"
 	claims     map[string][]claim     // by host
+	// inhabited holds the namespaces that exist: those given and those that anything
+	// given lives in.
+	inhabited map[string]bool
 }
 
 // fingerprint is the SHA-256 of a certificate's DER in lower-case hexadecimal.
@@ -60,9 +63,13 @@ func NewCluster(objects []Object) (Cluster, []Rejected) {
 		services:   map[string]service{},
 		certs:      map[string]fingerprint{},
 		claims:     map[string][]claim{},
+		inhabited:  map[string]bool{"default": true, "kube-system": true, "kube-public": true, "kube-node-lease": true},
 	}
 	var rejected []Rejected
 	for _, o := range objects {
+		if o.Namespace != "" {
+			c.inhabited[o.Namespace] = true
+		}
 		if err := c.add(o); err != nil {
 			rejected = append(rejected, Rejected{Source: o.Source, Reason: Reason{
 				ID:  "object-invalid",
@@ -77,6 +84,9 @@ func NewCluster(objects []Object) (Cluster, []Rejected) {
 }
 
 func (c *Cluster) add(o Object) error {
+	if !o.Neighbour() {
+		return nil
+	}
 	switch o.Kind {
 	case "Namespace":
 		var ns corev1.Namespace
@@ -84,6 +94,7 @@ func (c *Cluster) add(o Object) error {
 			return err
 		}
 		c.namespaces[o.Name] = ns.Labels
+		c.inhabited[o.Name] = true
 	case "IngressClass":
 		var class networkingv1.IngressClass
 		if err := json.Unmarshal(o.JSON, &class); err != nil {
@@ -153,7 +164,7 @@ func (c *Cluster) addSecret(o Object) error {
 // addClaims notes the hosts that an Ingress names. What cannot be read claims
 // nothing; Decide says why.
 func (c *Cluster) addClaims(o Object) {
-	if o.Kind != "Ingress" {
+	if !o.ingress() {
 		return
 	}
 	ing, _, err := decodeIngress(o)

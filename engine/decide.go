@@ -36,6 +36,7 @@ func (w *walk) end(err error) (Desired, Explanation, error) {
 
 func (w *walk) hold(reasons []Reason) {
 	w.desired.Outcome, w.desired.Reasons, w.desired.Definitions = Held, reasons, nil
+	w.explanation.Definitions = nil
 }
 
 func (w *walk) ignore(reasons ...Reason) {
@@ -62,7 +63,9 @@ func (w *walk) warn(stage string, warnings ...Reason) {
 func (w *walk) gathered(d *draft, invalid []Reason) {
 	w.desired.Created = d.facts.Object.Created
 	if w.trace {
-		w.explanation.Facts = &d.facts
+		shown := d.facts
+		shown.Object.Annotations = withoutValues(shown.Object.Annotations)
+		w.explanation.Facts = &shown
 	}
 	w.step("facts", invalid...)
 }

@@ -99,11 +99,21 @@ func (e *Engine) Explain(ctx context.Context, o Object, around Cluster) (Desired
 
 func (e *Engine) decide(ctx context.Context, o Object, around Cluster, trace bool) (Desired, Explanation, error) {
 	w := &walk{engine: e, trace: trace, desired: Desired{Object: o.Ref}, explanation: Explanation{Object: o.Ref.String()}}
-	if o.Kind != "Ingress" {
-		w.ignore(Reason{ID: "kind-unknown", Msg: fmt.Sprintf("Objects of kind %s are not handled.", o.Kind)})
+	if !o.ingress() {
+		w.ignore(Reason{ID: "kind-unknown", Msg: fmt.Sprintf("Objects of kind %s (%s) are not handled.", clip(o.Kind), clip(o.APIVersion))})
 		return w.end(nil)
 	}
-	return w.end(w.ingress(ctx, o, around))
+	return w.end(w.guarded(ctx, o, around))
+}
+
+// guarded makes a panic of a library the object's own problem.
+func (w *walk) guarded(ctx context.Context, o Object, around Cluster) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = w.broken("engine", Reason{ID: "engine-failed", Msg: fmt.Sprintf("The engine failed on the object: %s.", clip(fmt.Sprint(p)))})
+		}
+	}()
+	return w.ingress(ctx, o, around)
 }
 
 // ingress runs down the stages; the first that stops the object ends the walk.

@@ -120,6 +120,20 @@ func (w *walk) origin(d *draft, sets []policy.Set, x *rendered, path string) (fr
 	return "template", where, o.Expression
 }
 
+// withoutValues gives annotations as they may be shown: what overrides set may be
+// secret, and kubectl keeps a copy of all of it.
+func withoutValues(annotations map[string]string) map[string]string {
+	shown := maps.Clone(annotations)
+	for k := range shown {
+		if isOverride(k) || k == lastApplied {
+			shown[k] = "[not shown]"
+		}
+	}
+	return shown
+}
+
+const lastApplied = "kubectl.kubernetes.io/last-applied-configuration"
+
 var takesFact = regexp.MustCompile(`\bin\.\w`)
 
 var secretWords = []string{"secret", "password", "passwd", "token_value", "private_key", "credential"}

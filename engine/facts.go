@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -88,11 +89,17 @@ const (
 // comes as reasons; the facts hold what could be read all the same, so that an
 // object that is not ours can be left alone, whatever is wrong with it.
 func (e *Engine) newFacts(o Object, around Cluster) (*draft, []Reason) {
-	d := &draft{object: o}
+	d := &draft{object: o, around: around}
 	ing, reasons, err := decodeIngress(o)
 	if err != nil {
 		ing = decodeHead(o)
 		reasons = append(reasons, Reason{ID: "object-invalid", Msg: "The object is not of the form of an Ingress: " + decodeMessage(err) + "."})
+	}
+	if size := annotationBytes(ing.Annotations); size > maxAnnotations {
+		reasons = append(reasons, Reason{ID: "annotations-too-large", Field: "metadata.annotations",
+			Msg: fmt.Sprintf("The annotations have %d bytes; Kubernetes allows %d.", size, maxAnnotations)})
+		// Whose the object is can be told all the same.
+		ing.Annotations = onlyKey(ing.Annotations, classAnnotation)
 	}
 	d.ingress = ing
 	d.created = ing.CreationTimestamp.Time
@@ -126,9 +133,26 @@ func (e *Engine) newFacts(o Object, around Cluster) (*draft, []Reason) {
 	return d, reasons
 }
 
+// annotationBytes counts as the API server does.
+func annotationBytes(m map[string]string) int {
+	n := 0
+	for k, v := range m {
+		n += len(k) + len(v)
+	}
+	return n
+}
+
+func onlyKey(m map[string]string, key string) map[string]string {
+	if v, ok := m[key]; ok && len(v) < 256 {
+		return map[string]string{key: v}
+	}
+	return nil
+}
+
 // draft is an object on its way through the house.
 type draft struct {
 	object    Object
+	around    Cluster
 	ingress   *networkingv1.Ingress
 	created   time.Time
 	facts     Facts

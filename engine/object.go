@@ -62,6 +62,27 @@ type Object struct {
 	Source string
 }
 
+// neighbours holds the kinds that objects are decided by, with their apiVersion.
+var neighbours = map[string]string{
+	"Namespace":    "v1",
+	"Service":      "v1",
+	"Secret":       "v1",
+	"IngressClass": "networking.k8s.io/v1",
+}
+
+// Neighbour tells whether the object is one that others are decided by, and that
+// nothing is decided about.
+func (o Object) Neighbour() bool {
+	return neighbours[o.Kind] == o.APIVersion && o.APIVersion != ""
+}
+
+// ingress tells whether the object is an Ingress of Kubernetes, of whatever
+// version; other projects have kinds of that name.
+func (o Object) ingress() bool {
+	group, _, _ := strings.Cut(o.APIVersion, "/")
+	return o.Kind == "Ingress" && (group == "networking.k8s.io" || group == "extensions")
+}
+
 // Rejected is a piece of input that is no object.
 type Rejected struct {
 	// Source is "file:line".

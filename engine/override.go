@@ -62,14 +62,6 @@ func (o override) field() string { return "metadata.annotations[" + o.key + "]" 
 // readOverrides reads the annotations of the draft that set values.
 func (e *Engine) readOverrides(d *draft) []Reason {
 	d.facts.Overrides = []OverrideFacts{}
-	size := 0
-	for k, v := range d.ingress.Annotations {
-		size += len(k) + len(v)
-	}
-	if size > maxAnnotations {
-		return []Reason{{ID: "annotations-too-large", Field: "metadata.annotations",
-			Msg: fmt.Sprintf("The annotations have %d bytes; Kubernetes allows %d.", size, maxAnnotations)}}
-	}
 	var reasons []Reason
 	for _, k := range slices.Sorted(maps.Keys(d.ingress.Annotations)) {
 		found, r := parseAnnotation(k, d.ingress.Annotations[k])
@@ -92,6 +84,12 @@ func (e *Engine) readOverrides(d *draft) []Reason {
 	return append(reasons, doubled(d.overrides)...)
 }
 
+// isOverride tells whether the annotation may set values.
+func isOverride(k string) bool {
+	prefix, _, _ := strings.Cut(k, "/")
+	return k == overrideAnnotation || strings.HasSuffix("."+prefix, setterDomain)
+}
+
 // parseAnnotation gives the overrides of one annotation; none when it is not
 // about overrides at all.
 func parseAnnotation(k, v string) ([]override, *Reason) {
@@ -105,7 +103,7 @@ func parseAnnotation(k, v string) ([]override, *Reason) {
 		return nil, unknownAnnotation(k, map[string]bool{overrideAnnotation: true, ownTemplateAnnotation: true})
 	}
 	prefix, name, hasName := strings.Cut(k, "/")
-	if "."+prefix != setterDomain && !strings.HasSuffix(prefix, setterDomain) {
+	if !isOverride(k) {
 		return nil, nil
 	}
 	kind := strings.TrimSuffix(prefix, setterDomain)

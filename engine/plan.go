@@ -166,7 +166,7 @@ func (c *contest) plan(live []Live) Plan {
 		switch x, ok := c.serve[l.ID]; {
 		case !ok:
 			p.Changes = append(p.Changes, Change{Action: Delete, ID: l.ID, Owner: l.Owner})
-		case x.hash != l.Hash || x.def != nil && x.def.Listen != l.Listen:
+		case x.def != nil && (x.hash != l.Hash || x.def.Listen != l.Listen):
 			p.Changes = append(p.Changes, Change{Action: Update, ID: l.ID, Owner: x.owner, JSON: x.def.JSON})
 		default:
 			p.Unchanged++

@@ -64,7 +64,7 @@ var targetFields = [][]string{
 }
 
 // targets lists the addresses in a definition, in the order of their paths.
-func targets(doc map[string]any, overrides []override) []TargetFacts {
+func targets(doc map[string]any, overrides []override, around Cluster) []TargetFacts {
 	list := []TargetFacts{}
 	eachLeaf(nil, doc, func(path []string, v any) {
 		text, ok := v.(string)
@@ -75,7 +75,7 @@ func targets(doc map[string]any, overrides []override) []TargetFacts {
 		if !bare && !strings.Contains(text, "://") && path[len(path)-1] != "target_url" {
 			return // a path, or a key
 		}
-		t := parseTarget(text)
+		t := parseTarget(text, around)
 		t.Path = schema.Join(path)
 		t.Overridden = isOverridden(path, overrides)
 		list = append(list, t)
@@ -90,7 +90,7 @@ func matches(pattern, path []string) bool {
 
 // parseTarget reads an address the way an attacker hopes it is not read: what
 // counts is where a connection would go.
-func parseTarget(text string) TargetFacts {
+func parseTarget(text string, around Cluster) TargetFacts {
 	if !strings.Contains(text, "://") {
 		text = "http://" + text
 	}
@@ -100,12 +100,11 @@ func parseTarget(text string) TargetFacts {
 	}
 	t := TargetFacts{Scheme: strings.ToLower(u.Scheme), Port: u.Port()}
 	t.Host = strings.TrimSuffix(strings.ToLower(u.Hostname()), ".")
-	switch t.Scheme {
-	case "tyk":
+	if t.Scheme == "tyk" {
 		t.Kind = "gateway"
 		return t
 	}
-	t.Kind, t.Service = classify(t.Host)
+	t.Kind, t.Service = classify(t.Host, around)
 	return t
 }
 
@@ -117,8 +116,10 @@ var metadataNames = []string{"metadata", "metadata.google.internal", "instance-d
 
 var sharedSpace = netip.MustParsePrefix("100.64.0.0/10")
 
-// classify says what a host is; TargetFacts.Kind lists the answers.
-func classify(host string) (string, *TargetService) {
+// classify says what a host is; TargetFacts.Kind lists the answers. A name of two
+// labels, such as tea-svc.shop, means a Service where the second one is a namespace:
+// resolvers in a cluster try that first.
+func classify(host string, around Cluster) (string, *TargetService) {
 	if host == "" {
 		return "invalid", nil
 	}
@@ -145,6 +146,8 @@ func classify(host string) (string, *TargetService) {
 			return "service", &TargetService{Name: parts[0], Namespace: parts[len(parts)-2]}
 		}
 		return "service", &TargetService{Name: parts[len(parts)-2], Namespace: parts[len(parts)-1]}
+	case len(parts) == 2 && around.inhabited[parts[1]]:
+		return "service", &TargetService{Name: parts[0], Namespace: parts[1]}
 	}
 	return "name", nil
 }

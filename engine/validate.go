@@ -92,7 +92,7 @@ func (w *walk) checkSchema(d *draft, x *rendered) error {
 func (w *walk) judge(ctx context.Context, d *draft, all []rendered) error {
 	facts := d.facts
 	for i := range all {
-		facts.Definitions = append(facts.Definitions, definitionFacts(w.desired.Template, &all[i], d.overrides))
+		facts.Definitions = append(facts.Definitions, definitionFacts(w.desired.Template, &all[i], d))
 	}
 	input, err := json.Marshal(facts)
 	if err != nil {
@@ -143,17 +143,16 @@ func (w *walk) finish(x *rendered) (Definition, error) {
 }
 
 // definitionFacts says of a definition what checks want to know.
-func definitionFacts(tmpl string, x *rendered, overrides []override) DefinitionFacts {
-	f := DefinitionFacts{
+func definitionFacts(tmpl string, x *rendered, d *draft) DefinitionFacts {
+	return DefinitionFacts{
 		Route:            x.route.facts.ID,
 		Field:            x.route.facts.Field,
 		Template:         tmpl,
 		Keyless:          keyless(x.doc),
 		InsecureUpstream: boolAt(x.doc, "proxy", "transport", "ssl_insecure_skip_verify"),
-		Targets:          targets(x.doc, overrides),
+		Targets:          targets(x.doc, d.overrides, d.around),
 		API:              x.doc,
 	}
-	return f
 }
 
 // keyless tells whether any request is let in without credentials. The gateway

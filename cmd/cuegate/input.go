@@ -104,11 +104,19 @@ func (l *loaded) parse(source string, data []byte) {
 
 // dropRepeated rejects an object that was given before.
 func (l *loaded) dropRepeated() {
-	first := map[engine.Ref]string{}
+	type identity struct {
+		engine.Ref
+		apiVersion string
+	}
+	first := map[identity]string{}
 	l.objects = slices.DeleteFunc(l.objects, func(o engine.Object) bool {
-		at, again := first[o.Ref]
+		id := identity{o.Ref, o.APIVersion}
+		if strings.HasPrefix(o.APIVersion, "extensions/") || strings.HasPrefix(o.APIVersion, "networking.k8s.io/") {
+			id.apiVersion = "networking.k8s.io" // one object in several versions
+		}
+		at, again := first[id]
 		if !again {
-			first[o.Ref] = o.Source
+			first[id] = o.Source
 			return false
 		}
 		l.rejected = append(l.rejected, engine.Rejected{Source: o.Source, Reason: engine.Reason{

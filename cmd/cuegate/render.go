@@ -148,7 +148,7 @@ func (l *loaded) render(cmd *cobra.Command) (document, []reasonEntry, error) {
 func (l *loaded) decideAll(cmd *cobra.Command) ([]engine.Desired, error) {
 	var all []engine.Desired
 	for _, o := range l.objects {
-		if isNeighbour(o) {
+		if o.Neighbour() {
 			continue
 		}
 		d, _, err := l.engine.Decide(cmd.Context(), o, l.cluster)
@@ -161,15 +161,6 @@ func (l *loaded) decideAll(cmd *cobra.Command) ([]engine.Desired, error) {
 		all = append(all, d)
 	}
 	return all, nil
-}
-
-// isNeighbour tells whether an object is only what others are decided by.
-func isNeighbour(o engine.Object) bool {
-	switch o.Kind {
-	case "Namespace", "IngressClass", "Service", "Secret":
-		return true
-	}
-	return false
 }
 
 // sentence puts a reason into one line: field, message, fix.
