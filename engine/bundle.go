@@ -39,23 +39,24 @@ func LoadBundle(ctx context.Context, builtin, operator fs.FS) (*Bundle, error) {
 		return nil, err
 	}
 	templates, problems := template.Load(own, operator)
-	var rules *policy.Rules
-	if templates == nil {
-		// The types of the facts come from the built-in bundle; with them the
-		// policies can be checked although the templates are wrong.
-		if t, _ := template.Load(own, nil); t != nil {
-			_, more := loadRules(ctx, t, builtin, operator)
-			problems = append(problems, more...)
-		}
-	} else {
-		var more []problem.Problem
-		rules, more = loadRules(ctx, templates, builtin, operator)
-		problems = append(problems, more...)
-	}
+	b := &Bundle{templates: templates}
 	if len(problems) > 0 {
+		// What is right is checked further, so that all problems come at once.
+		if templates != nil {
+			b.definition = templates.Definition()
+			problems = append(problems, b.Check()...)
+		}
+		// The types of the facts come from the built-in bundle.
+		if templates, _ = template.Load(own, nil); templates == nil {
+			return nil, &BundleError{problem.Sort(problems)}
+		}
+	}
+	b.definition = templates.Definition()
+	rules, more := loadRules(ctx, templates, builtin, operator)
+	if problems = append(problems, more...); len(problems) > 0 {
 		return nil, &BundleError{problem.Sort(problems)}
 	}
-	b := &Bundle{templates: templates, rules: rules, definition: templates.Definition()}
+	b.rules = rules
 	if b.digest, err = digest(builtin, operator); err != nil {
 		return nil, &BundleError{[]Problem{{Message: err.Error()}}}
 	}

@@ -46,19 +46,25 @@ func Load(ctx context.Context, input any, sources ...Source) (*Rules, []problem.
 	for _, src := range sources {
 		ps = append(ps, src.read(modules, data)...)
 	}
-	if len(ps) > 0 {
-		return nil, problem.Sort(ps)
+	capabilities := pure()
+	if impure := findImpure(modules); len(impure) > 0 {
+		// They are reported; the compiler shall find what else is wrong.
+		ps = append(ps, impure...)
+		capabilities = ast.CapabilitiesForThisVersion()
 	}
 	types := ast.NewSchemaSet()
 	types.Put(ast.SchemaRootRef, input)
 	compiler := ast.NewCompiler().
-		WithCapabilities(pure()).
+		WithCapabilities(capabilities).
 		WithSchemas(types).
 		WithStrict(true).
 		SetErrorLimit(0)
 	compiler.Compile(modules)
 	if compiler.Failed() {
-		return nil, problems(compiler.Errors)
+		ps = append(ps, problems(compiler.Errors)...)
+	}
+	if len(ps) > 0 {
+		return nil, problem.Sort(ps)
 	}
 	var r Rules
 	for query, target := range map[string]*rego.PreparedEvalQuery{
@@ -100,7 +106,6 @@ func (src Source) read(modules map[string]*ast.Module, data map[string]any) []pr
 			}
 			m, err := ast.ParseModuleWithOpts(full, string(text), ast.ParserOptions{
 				ProcessAnnotation: true,
-				Capabilities:      pure(),
 			})
 			if err != nil {
 				ps = append(ps, problems(err)...)
@@ -174,6 +179,27 @@ func pure() *ast.Capabilities {
 	return c
 }
 
+// findImpure reports calls of built-ins that pure leaves out.
+func findImpure(modules map[string]*ast.Module) []problem.Problem {
+	var ps []problem.Problem
+	for _, m := range modules {
+		ast.WalkTerms(m, func(t *ast.Term) bool {
+			ref, ok := t.Value.(ast.Ref)
+			if !ok {
+				return false
+			}
+			if b := ast.BuiltinMap[ref.String()]; b != nil && b.IsNondeterministic() {
+				ps = append(ps, problem.Problem{
+					File: t.Location.File, Line: t.Location.Row, Column: t.Location.Col,
+					Message: fmt.Sprintf("%s does not exist here: a policy must give the same answer every time and reach no network", b.Name),
+				})
+			}
+			return false
+		})
+	}
+	return ps
+}
+
 // problems turns errors of OPA into problems.
 func problems(err error) []problem.Problem {
 	var list ast.Errors
@@ -194,9 +220,6 @@ func problems(err error) []problem.Problem {
 			if lines := e.Details.Lines(); len(lines) > 0 {
 				p.Message += "\n  " + strings.Join(lines, "\n  ")
 			}
-		}
-		if strings.HasPrefix(e.Message, "undefined function ") && ast.BuiltinMap[strings.TrimPrefix(e.Message, "undefined function ")] != nil {
-			p.Message += " (removed: a policy must give the same answer every time and reach no network)"
 		}
 		ps = append(ps, p)
 	}

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"maps"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -63,8 +64,8 @@ type Set struct {
 }
 
 // Load compiles the templates of a bundle: builtin is our own CUE module,
-// operator the bundle of the operator or nil. Problems come all at once; the
-// Set is nil when there are any.
+// operator the bundle of the operator or nil. Problems come all at once; when there
+// are any, the Set is fit for nothing but further checks, and may be nil.
 //
 // The templates are compiled twice. The first time they are held to the real
 // tyk.#Definition, so that a template that contradicts it is found here. What is
@@ -80,12 +81,13 @@ func Load(builtin, operator fs.FS) (*Set, []problem.Problem) {
 		return nil, ps
 	}
 	strict, ps := compile(files, holdToContract)
-	if len(ps) > 0 {
-		return nil, ps
-	}
-	definition, err := schema.Compile(strict.packages[tykPackage].LookupPath(cue.ParsePath("#Definition")))
+	strict.facts = strict.packages[schemaPackage].LookupPath(cue.ParsePath("#Facts"))
+	strict.definition, err = schema.Compile(strict.packages[tykPackage].LookupPath(cue.ParsePath("#Definition")))
 	if err != nil {
-		return nil, []problem.Problem{{Message: "compiling tyk.#Definition: " + err.Error()}}
+		return nil, append(ps, problem.Problem{Message: "compiling tyk.#Definition: " + err.Error()})
+	}
+	if len(ps) > 0 {
+		return strict, ps
 	}
 	if err := standIn(files, strict); err != nil {
 		return nil, []problem.Problem{{Message: "compiling the package tyk: " + err.Error()}}
@@ -93,10 +95,9 @@ func Load(builtin, operator fs.FS) (*Set, []problem.Problem) {
 	s, ps := compile(files, nil)
 	if len(ps) > 0 {
 		// A template that asks more of the package tyk than the stand-in has.
-		s = strict
+		return strict, nil
 	}
-	s.definition = definition
-	s.facts = strict.packages[schemaPackage].LookupPath(cue.ParsePath("#Facts"))
+	s.definition, s.facts = strict.definition, strict.facts
 	return s, nil
 }
 
@@ -141,11 +142,10 @@ func compile(files map[string][]byte, hold func(*Set, cue.Value) cue.Value) (*Se
 		v := s.ctx.BuildInstance(inst)
 		if err := v.Validate(); err != nil {
 			ps = append(ps, problems(err)...)
-			continue
 		}
 		s.packages[args[i]] = v
-		ps = append(ps, s.addTemplates(v, hold)...)
 		s.index(inst)
+		ps = append(ps, s.addTemplates(v, hold)...)
 	}
 	s.indexed = nil
 	s.names = slices.Sorted(maps.Keys(s.templates))
@@ -316,22 +316,45 @@ func problems(err error) []problem.Problem {
 	var ps []problem.Problem
 	for _, e := range errors.Errors(err) {
 		p := position(e.Position())
-		if p.File == "" {
-			for _, pos := range e.InputPositions() {
-				if q := position(pos); p.File == "" || !strings.HasPrefix(q.File, "cue/tyk/") {
-					p = q
-				}
+		for _, pos := range e.InputPositions() {
+			if q := position(pos); rank(q) > rank(p) {
+				p = q
 			}
 		}
-		format, args := e.Msg()
-		p.Message = fmt.Sprintf(format, args...)
+		p.Message = message(e)
 		if at := e.Path(); len(at) > 0 {
 			p.Message = strings.Join(at, ".") + ": " + p.Message
 		}
-		p.Message = strings.ReplaceAll(p.Message, root, "")
 		ps = append(ps, p)
 	}
 	return problem.Sort(ps)
+}
+
+// rank orders positions by how likely the mistake is there: in the operator's
+// bundle rather than in our templates, there rather than in a schema.
+func rank(p problem.Problem) int {
+	switch {
+	case p.File == "":
+		return 0
+	case strings.HasPrefix(p.File, "cue/template/"):
+		return 2
+	case strings.HasPrefix(p.File, "cue/"):
+		return 1
+	}
+	return 3
+}
+
+var mismatch = regexp.MustCompile(`=~".*" (\(mismatched types (?:\w+) and (\w+)\))$`)
+
+var bound = regexp.MustCompile(`invalid value (.*) \(out of bound [=!]~.*\)$`)
+
+// message gives the message of an error without its positions, and without the
+// regular expressions that nobody reads.
+func message(e errors.Error) string {
+	format, args := e.Msg()
+	text := strings.ReplaceAll(fmt.Sprintf(format, args...), root, "")
+	text = mismatch.ReplaceAllString(text, "$2 $1")
+	return bound.ReplaceAllString(text, "$1 is not of the form that the schema asks for")
 }
 
 // position says where in the bundle pos is. Files of ours are named as they are

@@ -4,6 +4,7 @@ package template
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"cuelang.org/go/cue"
@@ -105,8 +106,7 @@ func fault(v cue.Value, err error) *Fault {
 		e = other
 	}
 	f := &Fault{}
-	format, args := e.Msg()
-	f.Message = strings.ReplaceAll(fmt.Sprintf(format, args...), root, "")
+	f.Message = message(e)
 	at := e.Path()
 	for i, part := range at {
 		if part == "api" {
@@ -115,15 +115,10 @@ func fault(v cue.Value, err error) *Fault {
 		}
 	}
 	for _, pos := range e.InputPositions() {
-		p := position(pos)
-		if p.File == "" || p.File == "values" {
-			continue
-		}
-		if strings.HasPrefix(p.File, "cue/tyk/") {
+		if p := position(pos); p.File != "" && p.File != "values" {
 			f.Positions = append(f.Positions, p)
-		} else {
-			f.Positions = append([]problem.Problem{p}, f.Positions...)
 		}
 	}
+	slices.SortStableFunc(f.Positions, func(a, b problem.Problem) int { return rank(b) - rank(a) })
 	return f
 }
