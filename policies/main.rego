@@ -1,0 +1,97 @@
+# METADATA
+# title: Cuegate
+# description: |
+#   Composes what the packages below say into the two answers the engine asks
+#   for. No rule stands here: own says whose the object is, template which
+#   template it gets, override which annotations may be applied, guard what no
+#   object may do, check what no finished definition may be.
+package cuegate
+
+import data.cuegate.check
+import data.cuegate.guard
+import data.cuegate.override
+import data.cuegate.own
+import data.cuegate.template
+
+# METADATA
+# title: Decision
+# description: |
+#   What becomes of one object. Ownership comes first: the reasons of an object
+#   that is not ours are the only ones it hears. A set of reasons that is
+#   undefined is no permission: the last branch refuses.
+# scope: document
+# custom:
+#   id: policy-undecided
+decision := {
+	"outcome": "manage",
+	"template": template.chosen,
+	"overrides": overrides,
+	"set": sort(override.set),
+	"reasons": [],
+	"warnings": sort(warnings),
+} if {
+	own.mine
+	own.ignore == set()
+	template.deny == set()
+	override.deny == set()
+	guard.deny == set()
+} else := {
+	"outcome": "ignore",
+	"overrides": {"allowed": [], "denied": []},
+	"set": [],
+	"reasons": sort(own.ignore),
+	"warnings": sort(own.warn),
+} if {
+	own.ignore != set()
+} else := {
+	"outcome": "refuse",
+	"overrides": overrides,
+	"set": [],
+	"reasons": sort(refusals),
+	"warnings": sort(warnings),
+} if {
+	own.mine
+	refusals != set()
+} else := {
+	"outcome": "refuse",
+	"overrides": {"allowed": [], "denied": []},
+	"set": [],
+	"reasons": [{
+		"id": "policy-undecided",
+		"msg": "The rules came to no decision about this object, so it is refused.",
+		"fix": "Ask the platform team to check the policies and settings of the bundle.",
+	}],
+	"warnings": [],
+}
+
+# METADATA
+# title: Verdict
+# description: What speaks against the finished definitions of an object.
+# scope: document
+# custom:
+#   id: policy-undecided
+verdict := {
+	"reasons": sort(check.deny),
+	"warnings": [warning | some warning in check.warn],
+} if {
+	is_array(input.definitions)
+} else := {
+	"reasons": [{
+		"id": "policy-undecided",
+		"msg": "The rules came to no verdict about the definitions of this object, so it is refused.",
+		"fix": "Ask the platform team to check the policies and settings of the bundle.",
+	}],
+	"warnings": [],
+}
+
+refusals := (template.deny | override.deny) | guard.deny
+
+# No rule of ours warns in guard and check; rules of operators may.
+warnings := ((own.warn | template.warn) | override.warn) | {warning | some warning in guard.warn}
+
+overrides := {"allowed": [], "denied": []} if {
+	input.overrides == []
+} else := {
+	"allowed": sort(override.allowed),
+	"denied": sort(override.denied),
+}
