@@ -46,7 +46,7 @@ func acceptsJSON(b []byte) error {
 		return err
 	}
 	def, _ := definitionSchema()
-	return def.Unify(def.Context().BuildExpr(expr)).Validate(cue.Concrete(true))
+	return def.Unify(cuecontext.New().BuildExpr(expr)).Validate(cue.Concrete(true))
 }
 
 // definitionField is a row of the table of fields.
