@@ -92,8 +92,9 @@ func (e *Engine) newFacts(o Object, around Cluster) (*draft, []Reason) {
 	d := &draft{object: o, around: around}
 	ing, reasons, err := decodeIngress(o)
 	if err != nil {
-		ing = decodeHead(o)
-		reasons = append(reasons, Reason{ID: "object-invalid", Msg: "The object is not of the form of an Ingress: " + decodeMessage(err) + "."})
+		if ing, reasons = decodeHead(o); len(reasons) == 0 {
+			reasons = []Reason{{ID: "object-invalid", Msg: "The object is not of the form of an Ingress: " + decodeMessage(err) + "."}}
+		}
 	}
 	if size := annotationBytes(ing.Annotations); size > maxAnnotations {
 		reasons = append(reasons, Reason{ID: "annotations-too-large", Field: "metadata.annotations",

@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
+	"slices"
 	"strings"
 
 	extensionsv1beta1 "k8s.io/api/extensions/v1beta1"
@@ -12,6 +14,8 @@ import (
 	networkingv1beta1 "k8s.io/api/networking/v1beta1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	kubejson "sigs.k8s.io/json"
+
+	"github.com/cuegate/cuegate/engine/internal/schema"
 )
 
 var (
@@ -129,7 +133,9 @@ func convertBackend(old networkingv1beta1.IngressBackend) networkingv1.IngressBa
 func lowerHost(h string) string { return strings.ToLower(h) }
 
 // decodeHead reads of an Ingress that is wrong somewhere what says whose it is.
-func decodeHead(o Object) *networkingv1.Ingress {
+// Labels and annotations that are no strings, the commonest of slips, come as
+// reasons.
+func decodeHead(o Object) (*networkingv1.Ingress, []Reason) {
 	ing := &networkingv1.Ingress{}
 	ing.Namespace, ing.Name = o.Namespace, o.Name
 	var doc struct {
@@ -143,20 +149,24 @@ func decodeHead(o Object) *networkingv1.Ingress {
 	}
 	// What does not fit is left out: this object is refused, or another's.
 	_ = json.Unmarshal(o.JSON, &doc)
-	ing.Annotations = onlyStrings(doc.Metadata.Annotations)
-	ing.Labels = onlyStrings(doc.Metadata.Labels)
+	var reasons []Reason
+	ing.Annotations, reasons = onlyStrings("metadata.annotations", doc.Metadata.Annotations, reasons)
+	ing.Labels, reasons = onlyStrings("metadata.labels", doc.Metadata.Labels, reasons)
 	if name, ok := doc.Spec.IngressClassName.(string); ok {
 		ing.Spec.IngressClassName = &name
 	}
-	return ing
+	return ing, reasons
 }
 
-func onlyStrings(m map[string]any) map[string]string {
+func onlyStrings(field string, m map[string]any, reasons []Reason) (map[string]string, []Reason) {
 	kept := map[string]string{}
-	for k, v := range m {
-		if s, ok := v.(string); ok {
+	for _, k := range slices.Sorted(maps.Keys(m)) {
+		if s, ok := m[k].(string); ok {
 			kept[k] = s
+			continue
 		}
+		reasons = append(reasons, Reason{ID: "object-invalid", Field: field + "[" + clip(k) + "]",
+			Msg: fmt.Sprintf("The value is %s, and must be a string.", schema.KindOf(m[k])), Fix: "Put it in quotes."})
 	}
-	return kept
+	return kept, reasons
 }

@@ -7,7 +7,12 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"unicode"
 
+	"github.com/tidwall/gjson"
+	"github.com/tidwall/sjson"
+	"k8s.io/apimachinery/pkg/api/validation/path"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"sigs.k8s.io/yaml"
 )
 
@@ -165,46 +170,104 @@ func yamlMessage(err error) string {
 
 // parseObject reads one object, or the items of a List.
 func parseObject(raw []byte, at string) ([]Object, []Rejected) {
-	var head struct {
-		APIVersion string `json:"apiVersion"`
-		Kind       string `json:"kind"`
-		Metadata   struct {
-			Name         string `json:"name"`
-			GenerateName string `json:"generateName"`
-			Namespace    string `json:"namespace"`
-		} `json:"metadata"`
-		Items []json.RawMessage `json:"items"`
-	}
-	reject := func(format string, args ...any) []Rejected {
-		return []Rejected{{Source: at, Reason: Reason{ID: "object-invalid", Msg: fmt.Sprintf(format, args...)}}}
-	}
+	var head manifestHead
 	if err := json.Unmarshal(raw, &head); err != nil {
-		return nil, reject("The document is not a Kubernetes object: %s.", decodeMessage(err))
+		return nil, reject(at, "The document is not a Kubernetes object: %s.", decodeMessage(err))
 	}
 	if head.Kind == "" || head.APIVersion == "" {
-		return nil, reject("The document is not a Kubernetes object: it lacks apiVersion or kind.")
+		return nil, reject(at, "The document is not a Kubernetes object: it lacks apiVersion or kind.")
 	}
 	if strings.HasSuffix(head.Kind, "List") && head.Items != nil {
-		var objects []Object
-		var rejected []Rejected
-		for _, item := range head.Items {
-			found, bad := parseObject(item, at)
-			objects = append(objects, found...)
-			rejected = append(rejected, bad...)
-		}
-		return objects, rejected
+		return parseItems(head, at)
 	}
-	if head.Metadata.Name == "" {
-		return nil, reject("%s has no metadata.name.", head.Kind)
+	if problem := head.check(); problem != "" {
+		return nil, reject(at, "%s %s.", clip(head.Kind), problem)
 	}
-	ref := Ref{Kind: head.Kind, Namespace: head.Metadata.Namespace, Name: head.Metadata.Name}
+	return []Object{{Ref: head.ref(), APIVersion: head.APIVersion, JSON: raw, Source: at}}, nil
+}
+
+func reject(at, format string, args ...any) []Rejected {
+	return []Rejected{{Source: at, Reason: Reason{ID: "object-invalid", Msg: fmt.Sprintf(format, args...)}}}
+}
+
+// manifestHead is what names an object.
+type manifestHead struct {
+	APIVersion string `json:"apiVersion"`
+	Kind       string `json:"kind"`
+	Metadata   struct {
+		Name         string `json:"name"`
+		GenerateName string `json:"generateName"`
+		Namespace    string `json:"namespace"`
+	} `json:"metadata"`
+	Items []json.RawMessage `json:"items"`
+}
+
+func (h manifestHead) ref() Ref {
+	ref := Ref{Kind: h.Kind, Namespace: h.Metadata.Namespace, Name: h.Metadata.Name}
 	switch {
-	case clusterScoped[head.Kind]:
+	case clusterScoped[h.Kind]:
 		ref.Namespace = ""
 	case ref.Namespace == "":
 		ref.Namespace = "default"
 	}
-	return []Object{{Ref: ref, APIVersion: head.APIVersion, JSON: raw, Source: at}}, nil
+	return ref
+}
+
+// check says what is wrong with the names, or nothing. An API server would refuse
+// them; here a slash could make one object pass for another.
+func (h manifestHead) check() string {
+	m := h.Metadata
+	switch {
+	case m.Name == "" && m.GenerateName != "":
+		return "has a metadata.generateName and no metadata.name: what it is called, only the API server knows"
+	case m.Name == "":
+		return "has no metadata.name"
+	case strings.ContainsAny(h.Kind, "/ ") || strings.ContainsFunc(h.Kind, unicode.IsControl):
+		return "is no name of a kind"
+	case len(path.IsValidPathSegmentName(m.Name)) > 0 || strings.ContainsFunc(m.Name, unicode.IsControl):
+		return fmt.Sprintf("has a metadata.name that no object can have: %q", clip(m.Name))
+	case m.Namespace != "" && !dnsLabel.MatchString(m.Namespace):
+		return fmt.Sprintf("has a metadata.namespace that no namespace can have: %q", clip(m.Namespace))
+	case named[h.Kind] && len(validation.IsDNS1123Subdomain(m.Name)) > 0:
+		return fmt.Sprintf("has a metadata.name that is not a lower-case DNS name: %q", clip(m.Name))
+	}
+	return ""
+}
+
+// named holds the kinds whose names are DNS names; those of some others are not.
+var named = map[string]bool{"Ingress": true, "IngressClass": true, "Namespace": true, "Service": true, "Secret": true}
+
+// parseItems takes a List apart. The items of a typed one, such as an IngressList,
+// need not say what they are.
+func parseItems(list manifestHead, at string) ([]Object, []Rejected) {
+	var objects []Object
+	var rejected []Rejected
+	for i, item := range list.Items {
+		if kind := strings.TrimSuffix(list.Kind, "List"); kind != "" {
+			item = typed(item, list.APIVersion, kind)
+		}
+		found, bad := parseObject(item, at)
+		objects = append(objects, found...)
+		for j := range bad {
+			bad[j].Reason.Msg = fmt.Sprintf("items[%d]: %s", i, bad[j].Reason.Msg)
+		}
+		rejected = append(rejected, bad...)
+	}
+	return objects, rejected
+}
+
+// typed writes version and kind into an object that lacks both.
+func typed(item []byte, apiVersion, kind string) []byte {
+	head := gjson.GetManyBytes(item, "apiVersion", "kind")
+	if !gjson.ParseBytes(item).IsObject() || head[0].Exists() || head[1].Exists() {
+		return item
+	}
+	for _, field := range [][2]string{{"apiVersion", apiVersion}, {"kind", kind}} {
+		if with, err := sjson.SetBytes(item, field[0], field[1]); err == nil {
+			item = with
+		}
+	}
+	return item
 }
 
 var goField = regexp.MustCompile(`cannot unmarshal (\w+) into Go (?:struct field \w+\.(\S+)|value) of type (\S+)`)

@@ -67,8 +67,10 @@ bundle.`,
 			if err != nil {
 				return err
 			}
-			for _, w := range warnings {
-				fmt.Fprintf(cmd.ErrOrStderr(), "warning: %s: %s (%s)\n", w.Object, w.Message, w.ID)
+			tell(cmd.ErrOrStderr(), "warning", warnings)
+			if output == "names" {
+				tell(cmd.ErrOrStderr(), "ignored", doc.Ignored)
+				tell(cmd.ErrOrStderr(), "refused", doc.Refused)
 			}
 			if err := write(cmd.OutOrStdout(), doc); err != nil {
 				return err
@@ -83,6 +85,12 @@ bundle.`,
 	cmd.Flags().StringVarP(&output, "output", "o", "yaml", "yaml, json or names")
 	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"yaml", "json", "names"}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
+}
+
+func tell(w io.Writer, what string, entries []reasonEntry) {
+	for _, e := range entries {
+		fmt.Fprintf(w, "%s: %s: %s (%s)\n", what, e.Object, e.Message, e.ID)
+	}
 }
 
 func summary(doc document) string {
@@ -211,7 +219,7 @@ func printYAML(w io.Writer, v any) error {
 	return err
 }
 
-// writeNames prints a line for each definition: its id, object, template, and
+// writeNames prints a line for each definition: its id, object, template, name, and
 // where it listens.
 func writeNames(w io.Writer, doc document) error {
 	for _, a := range doc.APIs {

@@ -90,7 +90,7 @@ func (c *collector) visit(n *node, x any) {
 	case list:
 		items, ok := x.([]any)
 		if !ok {
-			c.add(Violation{Message: "wants a list, not " + kindOf(x)})
+			c.add(Violation{Message: "wants a list, not " + KindOf(x)})
 			return
 		}
 		for i, item := range items {
@@ -101,7 +101,7 @@ func (c *collector) visit(n *node, x any) {
 	case object, mapping:
 		m, ok := x.(map[string]any)
 		if !ok {
-			c.add(Violation{Message: "wants an object, not " + kindOf(x)})
+			c.add(Violation{Message: "wants an object, not " + KindOf(x)})
 			return
 		}
 		c.visitFields(n, m)
@@ -144,7 +144,7 @@ func (c *collector) add(v Violation) {
 
 // explain says what a scalar wants. It never repeats the value: it may be a secret.
 func (n *node) explain(x any) string {
-	got := kindOf(x)
+	got := KindOf(x)
 	if n.want == "a "+strings.TrimPrefix(got, "a ") || n.want == got || n.want == "a whole number" && got == "a number" {
 		if n.doc != "" {
 			return fmt.Sprintf("is %s that is not allowed here (%s)", n.want, strings.TrimSuffix(n.doc, "."))
@@ -154,7 +154,8 @@ func (n *node) explain(x any) string {
 	return fmt.Sprintf("wants %s, not %s", n.want, got)
 }
 
-func kindOf(x any) string {
+// KindOf says what a decoded JSON value is, with its article.
+func KindOf(x any) string {
 	switch x.(type) {
 	case nil:
 		return "null"

@@ -3,6 +3,7 @@
 package template
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"strings"
@@ -57,6 +58,8 @@ func (s *Set) Render(name string, in In, values []byte) (Rendered, error) {
 	}
 	v := t.FillPath(pathIn, s.ctx.Encode(s.limited(in)))
 	if values != nil {
+		// CUE's scanner takes a byte order mark nowhere but at the beginning.
+		values = bytes.ReplaceAll(values, []byte("\ufeff"), []byte(`\ufeff`))
 		expr, err := cuejson.Extract("values", values)
 		if err != nil {
 			return Rendered{}, &Fault{Message: err.Error()}
