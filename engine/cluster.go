@@ -2,10 +2,7 @@ package engine
 
 import (
 	"cmp"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
-	"encoding/pem"
 	"slices"
 	"time"
 
@@ -18,16 +15,13 @@ import (
 type Cluster struct {
 	namespaces map[string]map[string]string // labels by name
 	classes    map[string]ingressClass
-	services   map[string]service     // by "namespace/name"
-	certs      map[string]fingerprint // of TLS secrets, by "namespace/name"
-	claims     map[string][]claim     // by host
+	services   map[string]service // by "namespace/name"
+	certs      map[string]keyPair // of TLS secrets, by "namespace/name"
+	claims     map[string][]claim // by host
 	// inhabited holds the namespaces that exist: those given and those that anything
 	// given lives in.
 	inhabited map[string]bool
 }
-
-// fingerprint is the SHA-256 of a certificate's DER in lower-case hexadecimal.
-type fingerprint string
 
 type ingressClass struct {
 	controller string
@@ -61,7 +55,7 @@ func NewCluster(objects []Object) (Cluster, []Rejected) {
 		namespaces: map[string]map[string]string{},
 		classes:    map[string]ingressClass{},
 		services:   map[string]service{},
-		certs:      map[string]fingerprint{},
+		certs:      map[string]keyPair{},
 		claims:     map[string][]claim{},
 		inhabited:  map[string]bool{"default": true, "kube-system": true, "kube-public": true, "kube-node-lease": true},
 	}
@@ -128,16 +122,17 @@ func newIngressClass(class networkingv1.IngressClass) ingressClass {
 	return ic
 }
 
-// addSecret keeps of a TLS secret the fingerprint of its leaf certificate, and
-// nothing else. Only the certificate is looked at.
+// addSecret keeps what a TLS secret holds.
 func (c *Cluster) addSecret(o Object) error {
 	var s struct {
 		Type string `json:"type"`
 		Data struct {
 			Cert []byte `json:"tls.crt"`
+			Key  []byte `json:"tls.key"`
 		} `json:"data"`
 		StringData struct {
 			Cert string `json:"tls.crt"`
+			Key  string `json:"tls.key"`
 		} `json:"stringData"`
 	}
 	if err := json.Unmarshal(o.JSON, &s); err != nil {
@@ -147,18 +142,19 @@ func (c *Cluster) addSecret(o Object) error {
 	if s.Type != string(corev1.SecretTypeTLS) {
 		return nil
 	}
-	text := s.Data.Cert
+	cert, key := s.Data.Cert, s.Data.Key
 	if s.StringData.Cert != "" {
-		text = []byte(s.StringData.Cert)
+		cert = []byte(s.StringData.Cert)
 	}
-	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
-		if block.Type == "CERTIFICATE" {
-			sum := sha256.Sum256(block.Bytes)
-			c.certs[key(o.Namespace, o.Name)] = fingerprint(hex.EncodeToString(sum[:]))
-			return nil
-		}
+	if s.StringData.Key != "" {
+		key = []byte(s.StringData.Key)
 	}
-	return errNoCertificate
+	pair, err := parseKeyPair(cert, key)
+	if err != nil {
+		return err
+	}
+	c.certs[o.Namespace+"/"+o.Name] = pair
+	return nil
 }
 
 // addClaims notes the hosts that an Ingress names. What cannot be read claims

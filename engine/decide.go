@@ -35,7 +35,8 @@ func (w *walk) end(err error) (Desired, Explanation, error) {
 }
 
 func (w *walk) hold(reasons []Reason) {
-	w.desired.Outcome, w.desired.Reasons, w.desired.Definitions = Held, reasons, nil
+	w.desired.Outcome, w.desired.Reasons = Held, reasons
+	w.desired.Definitions, w.desired.Certificates = nil, nil
 	w.explanation.Definitions = nil
 }
 

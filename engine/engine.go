@@ -61,6 +61,8 @@ type Desired struct {
 	Created string
 	// Definitions are in the order of the object's rules; none unless managed.
 	Definitions []Definition
+	// Certificates that the definitions name and that come from Secrets, by ID.
+	Certificates []Certificate
 	// Reasons say why the object is ignored or held.
 	Reasons []Reason
 	// Warnings do not keep the object from being served.
@@ -80,6 +82,8 @@ type Definition struct {
 	Listen string
 	// Hash is that of the content, as it stands in the ownership mark.
 	Hash string
+	// Certificates are the ids of those that it names and that come from Secrets.
+	Certificates []string
 	// JSON is the definition: keys sorted, no white space, no newline at the end.
 	JSON []byte
 }

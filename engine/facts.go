@@ -159,7 +159,9 @@ type draft struct {
 	facts     Facts
 	overrides []override
 	routes    []route
-	warnings  []Reason
+	// certificates of the routes, by id.
+	certificates map[string]Certificate
+	warnings     []Reason
 }
 
 func (c Cluster) classFacts(ing *networkingv1.Ingress) ClassFacts {

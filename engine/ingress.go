@@ -2,7 +2,6 @@ package engine
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"regexp"
@@ -16,11 +15,6 @@ import (
 	kubejson "sigs.k8s.io/json"
 
 	"github.com/cuegate/cuegate/engine/internal/schema"
-)
-
-var (
-	errSecret        = errors.New("it is not of the form of a Secret")
-	errNoCertificate = errors.New("tls.crt holds no PEM certificate")
 )
 
 // decodeIngress reads an Ingress of any version that ever was and gives it as

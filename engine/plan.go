@@ -30,6 +30,8 @@ type Live struct {
 	Match  string
 	Listen string
 	Hash   string
+	// Certificates are the ids in the mark: those that come from Secrets.
+	Certificates []string
 }
 
 // ParseLive reads a definition as the gateway gives it. ok is false when it does
@@ -43,12 +45,18 @@ func ParseLive(clusterID string, definition []byte) (l Live, ok bool) {
 	if err != nil {
 		return Live{}, false
 	}
+	var certificates []string
+	for _, id := range m.Get("certificates").Array() {
+		certificates = append(certificates, id.String())
+	}
 	return Live{
 		ID:     gjson.GetBytes(definition, "api_id").String(),
 		Owner:  owner,
 		Match:  m.Get("match").String(),
 		Listen: gjson.GetBytes(definition, "domain").String() + gjson.GetBytes(definition, "proxy.listen_path").String(),
 		Hash:   m.Get("hash").String(),
+
+		Certificates: certificates,
 	}, true
 }
 

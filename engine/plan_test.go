@@ -287,7 +287,7 @@ func TestParseLive(t *testing.T) {
 	o := teaIngress(t, "tea", nil)
 	_, def := decideOne(t, builtinEngine(), o, neighbourhood(t))
 	got, ok := engine.ParseLive("test", def.JSON)
-	if want := (engine.Live{ID: def.ID, Owner: o.Ref, Match: def.Match, Listen: def.Listen, Hash: def.Hash}); !ok || got != want {
+	if want := (engine.Live{ID: def.ID, Owner: o.Ref, Match: def.Match, Listen: def.Listen, Hash: def.Hash}); !ok || !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 	if l, ok := engine.ParseLive("another", def.JSON); ok {
@@ -303,7 +303,7 @@ func TestParseLive(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if l, ok := engine.ParseLive("test", indented); !ok || l != got {
+	if l, ok := engine.ParseLive("test", indented); !ok || !reflect.DeepEqual(l, got) {
 		t.Errorf("got %+v, want %+v", l, got)
 	}
 	for _, text := range []string{

@@ -334,7 +334,7 @@ func (r *routeReader) certificates(f *RouteFacts) {
 			continue
 		}
 		f.TLSSecrets = append(f.TLSSecrets, secret)
-		print, ok := r.around.certs[secret]
+		pair, ok := r.around.certs[secret]
 		if !ok {
 			w := Reason{
 				ID: "certificate-missing", Field: fmt.Sprintf("spec.tls[%d].secretName", i),
@@ -345,8 +345,12 @@ func (r *routeReader) certificates(f *RouteFacts) {
 			}
 			continue
 		}
-		if id := r.engine.config.OrgID + string(print); !slices.Contains(f.Certificates, id) {
+		if id := r.engine.config.OrgID + pair.fingerprint; !slices.Contains(f.Certificates, id) {
 			f.Certificates = append(f.Certificates, id)
+			if r.draft.certificates == nil {
+				r.draft.certificates = map[string]Certificate{}
+			}
+			r.draft.certificates[id] = Certificate{ID: id, Secret: secret, NotAfter: pair.notAfter, PEM: pair.pem}
 		}
 	}
 }

@@ -19,7 +19,11 @@ const markKey = "cuegate"
 // mark is the ownership mark: what has none of ours is never touched.
 type mark struct {
 	// In the order of their names, as all of the definition is.
-	Cluster string `json:"cluster"`
+
+	// Certificates are the ids of those that come from Secrets: they are ours to
+	// remove again.
+	Certificates []string `json:"certificates,omitempty"`
+	Cluster      string   `json:"cluster"`
 	// Hash is the SHA-256, in hexadecimal, of the canonical definition whose mark
 	// has no hash.
 	Hash  string `json:"hash,omitempty"`
@@ -51,6 +55,7 @@ func (w *walk) validate(ctx context.Context, d *draft, sets []policy.Set, all []
 			return w.broken("validate", Reason{ID: "definition-broken", Field: all[i].route.facts.Field, Msg: err.Error()})
 		}
 		w.desired.Definitions = append(w.desired.Definitions, def)
+		w.name(d, def.Certificates)
 		w.explain(d, sets, &all[i], def)
 	}
 	w.desired.Outcome = Managed
@@ -112,7 +117,7 @@ func (w *walk) judge(ctx context.Context, d *draft, all []rendered) error {
 
 // finish marks, hashes and writes the definition.
 func (w *walk) finish(x *rendered) (Definition, error) {
-	m := mark{Cluster: w.engine.config.ClusterID, Owner: w.desired.Object.String(), Match: x.route.match}
+	m := mark{Cluster: w.engine.config.ClusterID, Owner: w.desired.Object.String(), Match: x.route.match, Certificates: fromSecrets(x)}
 	data, _ := x.doc["config_data"].(map[string]any)
 	if data == nil {
 		data = map[string]any{}
@@ -139,7 +144,31 @@ func (w *walk) finish(x *rendered) (Definition, error) {
 		Listen: domain + listen,
 		Hash:   m.Hash,
 		JSON:   raw,
+
+		Certificates: m.Certificates,
 	}, nil
+}
+
+// fromSecrets gives the certificates from Secrets that the finished definition names: a
+// template or an annotation may have left some out.
+func fromSecrets(x *rendered) []string {
+	var ids []string
+	list, _ := x.doc["certificates"].([]any)
+	for _, id := range x.route.facts.Certificates {
+		if slices.Contains(list, any(id)) {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// name adds certificates to what the object asks for, each once.
+func (w *walk) name(d *draft, ids []string) {
+	for _, id := range ids {
+		if !slices.ContainsFunc(w.desired.Certificates, func(c Certificate) bool { return c.ID == id }) {
+			w.desired.Certificates = append(w.desired.Certificates, d.certificates[id])
+		}
+	}
 }
 
 // definitionFacts says of a definition what checks want to know.
