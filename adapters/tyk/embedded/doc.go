@@ -1,0 +1,37 @@
+// Package embedded is a small gateway that behaves as a real Tyk Gateway v5.11.1,
+// in file mode, was measured to behave: its control API, its reloads and their
+// pitfalls, its routing, and how it proxies. It is the double that the pusher is
+// tested against, and what serves an Ingress when no other gateway is named.
+//
+// # The way of a definition
+//
+//	POST, PUT, DELETE --> Store (files)          control.go, apis.go, store.go
+//	                        |
+//	GET /tyk/reload --> the next tick            reload.go
+//	                        |
+//	                    read, sort, collide      load.go, order.go
+//	                        |
+//	                    generation               swapped as a whole: requests never wait
+//	                      |        |
+//	GET /tyk/apis <-- specs       router         router.go
+//	                               |
+//	          request --> route --> version, key, upstream   route.go, dataplane.go
+//
+// Nothing that was written is seen, by the control API or by traffic, before a
+// reload. A definition that did not change is not looked at again by a reload,
+// which is why a listen path that was changed because of a collision stays so.
+//
+// # What is left out
+//
+// Middleware: an API without use_keyless wants a key and refuses every key,
+// whatever its kind of authentication, since there are no keys here; transforms,
+// limits, caches, allow lists, IP lists, mutual TLS and plugins do nothing.
+// Versions in the URL. Everything of the control API but definitions, reloads,
+// certificates and health: /tyk/apis/oas and the others are 404. Of the
+// validation of definitions, only the list of a load balancer is checked. Ports
+// other than the listener's, TCP, and tags, which file mode ignores anyway.
+//
+// Two things are simpler than measured. A Gateway has loaded its files when [New]
+// returns, so /ready has no time of waiting for the first reload; and the health
+// of Redis shows at once rather than at the next check.
+package embedded
