@@ -17,7 +17,7 @@ func TestReasonsAreDocumented(t *testing.T) {
 		dir, ext string
 		id       *regexp.Regexp
 	}{
-		{"engine", ".go", regexp.MustCompile(`(?:\bID(?::|, r\.Msg =)|\br\.refuse\(|\bid, what :?=|r\.ID, r\.Msg =)\s*"([a-z]+(?:-[a-z]+)*)"`)},
+		{"engine", ".go", regexp.MustCompile(`(?:\bc\.lose\(x, winner,|\bID(?::|, r\.Msg =)|\br\.refuse\(|\bid, what :?=|r\.ID, r\.Msg =)\s*"([a-z]+(?:-[a-z]+)*)"`)},
 		{"cmd", ".go", regexp.MustCompile(`\bID:\s*"([a-z]+(?:-[a-z]+)*)"`)},
 		{"policies", ".rego", regexp.MustCompile(`(?m)(?:^# {3}id: ([a-z-]+)$)`)},
 	} {

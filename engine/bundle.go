@@ -39,6 +39,7 @@ func LoadBundle(ctx context.Context, builtin, operator fs.FS) (*Bundle, error) {
 		return nil, err
 	}
 	templates, problems := template.Load(own, operator)
+	problems = append(problems, strays(operator)...)
 	b := &Bundle{templates: templates}
 	if len(problems) > 0 {
 		// What is right is checked further, so that all problems come at once.
@@ -80,9 +81,45 @@ func loadRules(ctx context.Context, t *template.Set, builtin, operator fs.FS) (*
 		if err != nil {
 			return nil, []problem.Problem{{File: "policies", Message: err.Error()}}
 		}
-		sources = append(sources, policy.Source{FS: sub, Name: "policies"})
+		sources = append(sources, policy.Source{FS: sub, Name: "policies", Builtin: len(sources) == 0})
 	}
-	return policy.Load(ctx, input, sources...)
+	types := policy.Types{
+		Input:    input,
+		Settings: func(settings any) []schema.Violation { return checkSettings(t, settings) },
+		Setting:  t.Settings().Known,
+	}
+	return policy.Load(ctx, types, sources...)
+}
+
+// strays finds files of an operator's bundle where nothing reads them. A bundle with
+// nothing to read is a problem too: most likely another folder was meant.
+func strays(operator fs.FS) []problem.Problem {
+	if operator == nil {
+		return nil
+	}
+	var ps []problem.Problem
+	read := 0
+	err := fs.WalkDir(operator, ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		inside := strings.HasPrefix(name, "policies/")
+		switch base := path.Base(name); {
+		case strings.HasPrefix(name, "templates/") && path.Ext(name) == ".cue", inside && decides(name):
+			read++
+		case inside:
+		case path.Ext(name) == ".rego", base == "data.yaml", base == "data.yml", base == "data.json":
+			ps = append(ps, problem.Problem{File: name, Message: "this file is not read: policies and their data are in the folder policies"})
+		}
+		return nil
+	})
+	switch {
+	case err != nil:
+		ps = append(ps, problem.Problem{Message: fmt.Sprintf("reading bundle: %s", err)})
+	case read == 0:
+		ps = append(ps, problem.Problem{Message: "the bundle has neither templates/*.cue nor policies: is it the right folder?"})
+	}
+	return ps
 }
 
 // Digest names the content of the bundle: "sha256:" and 64 hexadecimal digits.

@@ -12,7 +12,6 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"log/slog"
 	"strings"
 	"time"
 )
@@ -36,9 +35,6 @@ type PrivatePEM []byte
 
 // Format implements fmt.Formatter, for every verb.
 func (p PrivatePEM) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("[redacted]")) }
-
-// LogValue implements slog.LogValuer.
-func (p PrivatePEM) LogValue() slog.Value { return slog.StringValue("[redacted]") }
 
 // MarshalJSON implements json.Marshaler.
 func (p PrivatePEM) MarshalJSON() ([]byte, error) { return json.Marshal("[redacted]") }

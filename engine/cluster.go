@@ -3,6 +3,7 @@ package engine
 import (
 	"cmp"
 	"encoding/json"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -16,8 +17,11 @@ type Cluster struct {
 	namespaces map[string]map[string]string // labels by name
 	classes    map[string]ingressClass
 	services   map[string]service // by "namespace/name"
-	certs      map[string]keyPair // of TLS secrets, by "namespace/name"
-	claims     map[string][]claim // by host
+	// addresses are the Services by spec.clusterIPs: "namespace/name", or "" where
+	// several claim the address.
+	addresses map[netip.Addr]string
+	certs     map[string]keyPair // of TLS secrets, by "namespace/name"
+	claims    map[string][]claim // by host
 	// inhabited holds the namespaces that exist: those given and those that anything
 	// given lives in.
 	inhabited map[string]bool
@@ -40,6 +44,7 @@ type claim struct {
 	owner   Ref
 	created time.Time
 	class   ClassFacts
+	labels  map[string]string
 }
 
 const defaultClassAnnotation = "ingressclass.kubernetes.io/is-default-class"
@@ -55,6 +60,7 @@ func NewCluster(objects []Object) (Cluster, []Rejected) {
 		namespaces: map[string]map[string]string{},
 		classes:    map[string]ingressClass{},
 		services:   map[string]service{},
+		addresses:  map[netip.Addr]string{},
 		certs:      map[string]keyPair{},
 		claims:     map[string][]claim{},
 		inhabited:  map[string]bool{"default": true, "kube-system": true, "kube-public": true, "kube-node-lease": true},
@@ -102,10 +108,27 @@ func (c *Cluster) add(o Object) error {
 		}
 		kind := cmp.Or(string(s.Spec.Type), string(corev1.ServiceTypeClusterIP))
 		c.services[key(o.Namespace, o.Name)] = service{kind, s.Spec.ExternalName, s.Spec.Ports}
+		c.addAddresses(key(o.Namespace, o.Name), append(s.Spec.ClusterIPs, s.Spec.ClusterIP))
 	case "Secret":
 		return c.addSecret(o)
 	}
 	return nil
+}
+
+// addAddresses notes the addresses of a Service; "None" is none.
+func (c *Cluster) addAddresses(owner string, ips []string) {
+	for _, ip := range ips {
+		addr, err := netip.ParseAddr(ip)
+		if err != nil {
+			continue
+		}
+		addr = plainAddr(addr)
+		if other, taken := c.addresses[addr]; taken && other != owner {
+			c.addresses[addr] = ""
+		} else {
+			c.addresses[addr] = owner
+		}
+	}
 }
 
 func newIngressClass(class networkingv1.IngressClass) ingressClass {
@@ -157,19 +180,19 @@ func (c *Cluster) addSecret(o Object) error {
 	return nil
 }
 
-// addClaims notes the hosts that an Ingress names. What cannot be read claims
-// nothing; Decide says why.
+// addClaims notes the hosts that an Ingress names, be it wrong elsewhere.
 func (c *Cluster) addClaims(o Object) {
 	if !o.ingress() {
 		return
 	}
 	ing, _, err := decodeIngress(o)
 	if err != nil {
-		return
+		ing, _ = decodeHead(o)
 	}
-	mine := claim{owner: o.Ref, created: ing.CreationTimestamp.Time, class: c.classFacts(ing)}
+	mine := claim{owner: o.Ref, created: ing.CreationTimestamp.Time, class: c.classFacts(ing), labels: ing.Labels}
 	for _, r := range ing.Spec.Rules {
-		if host := lowerHost(r.Host); host != "" && !slices.ContainsFunc(c.claims[host], func(x claim) bool { return x.owner == o.Ref }) {
+		host := lowerHost(r.Host)
+		if host != "" && !slices.ContainsFunc(c.claims[host], func(x claim) bool { return x.owner == o.Ref }) {
 			c.claims[host] = append(c.claims[host], mine)
 		}
 	}

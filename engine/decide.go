@@ -66,6 +66,7 @@ func (w *walk) gathered(d *draft, invalid []Reason) {
 	if w.trace {
 		shown := d.facts
 		shown.Object.Annotations = withoutValues(shown.Object.Annotations)
+		shown.Overrides = withoutStrings(shown.Overrides)
 		w.explanation.Facts = &shown
 	}
 	w.step("facts", invalid...)
@@ -98,6 +99,7 @@ func (w *walk) policyError(ctx context.Context, err error) error {
 func (w *walk) settle(d *draft, decision policy.Decision, invalid []Reason) (stop bool, err error) {
 	if decision.Outcome == policy.Ignore {
 		w.ignore(decision.Reasons...)
+		w.warn("own", decision.Warnings...)
 		return true, nil
 	}
 	w.warn("facts", d.warnings...)

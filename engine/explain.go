@@ -6,7 +6,6 @@ import (
 	"maps"
 	"regexp"
 	"slices"
-	"strings"
 
 	"github.com/cuegate/cuegate/engine/internal/policy"
 	"github.com/cuegate/cuegate/engine/internal/schema"
@@ -49,7 +48,7 @@ type DefinitionTrace struct {
 type ValueTrace struct {
 	// Path in the definition, with "." between keys.
 	Path string `json:"path"`
-	// Value is the leaf, or "[redacted]" for a secret.
+	// Value is the leaf, as far as redact.go lets it be shown.
 	Value json.RawMessage `json:"value"`
 	// From is annotation, policy, template (a fixed value), default (a template's
 	// default, which an annotation may change), fact (what the template takes from
@@ -120,6 +119,15 @@ func (w *walk) origin(d *draft, sets []policy.Set, x *rendered, path string) (fr
 	return "template", where, o.Expression
 }
 
+// withoutStrings gives the facts of overrides as they may be shown.
+func withoutStrings(list []OverrideFacts) []OverrideFacts {
+	shown := slices.Clone(list)
+	for i := range shown {
+		shown[i].Strings = nil
+	}
+	return shown
+}
+
 // withoutValues gives annotations as they may be shown: what overrides set may be
 // secret, and kubectl keeps a copy of all of it.
 func withoutValues(annotations map[string]string) map[string]string {
@@ -135,20 +143,3 @@ func withoutValues(annotations map[string]string) map[string]string {
 const lastApplied = "kubectl.kubernetes.io/last-applied-configuration"
 
 var takesFact = regexp.MustCompile(`\bin\.\w`)
-
-var secretWords = []string{"secret", "password", "passwd", "token_value", "private_key", "credential"}
-
-// redact keeps secrets out of explanations.
-func redact(path string, v any) json.RawMessage {
-	last := strings.ToLower(path)
-	for _, word := range secretWords {
-		if s, ok := v.(string); ok && s != "" && strings.Contains(last, word) {
-			return json.RawMessage(`"[redacted]"`)
-		}
-	}
-	raw, err := canonical(v)
-	if err != nil {
-		return json.RawMessage(`"[unreadable]"`)
-	}
-	return raw
-}

@@ -73,8 +73,9 @@ type TemplateAnnotation struct {
 
 // OverrideFacts is #OverrideFacts.
 type OverrideFacts struct {
-	Key   string   `json:"key"`
-	Paths []string `json:"paths"`
+	Key     string   `json:"key"`
+	Paths   []string `json:"paths"`
+	Strings []string `json:"strings,omitempty"`
 }
 
 // Keys of annotations.

@@ -7,10 +7,12 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	extensionsv1beta1 "k8s.io/api/extensions/v1beta1"
 	networkingv1 "k8s.io/api/networking/v1"
 	networkingv1beta1 "k8s.io/api/networking/v1beta1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	kubejson "sigs.k8s.io/json"
 
@@ -126,34 +128,36 @@ func convertBackend(old networkingv1beta1.IngressBackend) networkingv1.IngressBa
 // lowerHost gives a host the form in which hosts are compared.
 func lowerHost(h string) string { return strings.ToLower(h) }
 
-// decodeHead reads of an Ingress that is wrong somewhere what says whose it is.
-// Labels and annotations that are no strings, the commonest of slips, come as
-// reasons.
+// decodeHead reads of an Ingress that is wrong somewhere what says whose it is, how
+// old, and which hosts it names: what is served for it keeps its rights. Labels and
+// annotations that are no strings, the commonest of slips, come as reasons.
 func decodeHead(o Object) (*networkingv1.Ingress, []Reason) {
 	ing := &networkingv1.Ingress{}
 	ing.Namespace, ing.Name = o.Namespace, o.Name
-	var doc struct {
-		Metadata struct {
-			Annotations map[string]any `json:"annotations"`
-			Labels      map[string]any `json:"labels"`
-		} `json:"metadata"`
-		Spec struct {
-			IngressClassName any `json:"ingressClassName"`
-		} `json:"spec"`
-	}
+	var doc map[string]any
 	// What does not fit is left out: this object is refused, or another's.
 	_ = json.Unmarshal(o.JSON, &doc)
 	var reasons []Reason
-	ing.Annotations, reasons = onlyStrings("metadata.annotations", doc.Metadata.Annotations, reasons)
-	ing.Labels, reasons = onlyStrings("metadata.labels", doc.Metadata.Labels, reasons)
-	if name, ok := doc.Spec.IngressClassName.(string); ok {
+	ing.Annotations, reasons = onlyStrings("metadata.annotations", at(doc, "metadata", "annotations"), reasons)
+	ing.Labels, reasons = onlyStrings("metadata.labels", at(doc, "metadata", "labels"), reasons)
+	if t, err := time.Parse(time.RFC3339, textAt(doc, "metadata", "creationTimestamp")); err == nil {
+		ing.CreationTimestamp = metav1.NewTime(t)
+	}
+	if name, ok := at(doc, "spec", "ingressClassName").(string); ok {
 		ing.Spec.IngressClassName = &name
+	}
+	rules, _ := at(doc, "spec", "rules").([]any)
+	for _, r := range rules {
+		if host, ok := at(r, "host").(string); ok {
+			ing.Spec.Rules = append(ing.Spec.Rules, networkingv1.IngressRule{Host: host})
+		}
 	}
 	return ing, reasons
 }
 
-func onlyStrings(field string, m map[string]any, reasons []Reason) (map[string]string, []Reason) {
+func onlyStrings(field string, v any, reasons []Reason) (map[string]string, []Reason) {
 	kept := map[string]string{}
+	m, _ := v.(map[string]any)
 	for _, k := range slices.Sorted(maps.Keys(m)) {
 		if s, ok := m[k].(string); ok {
 			kept[k] = s

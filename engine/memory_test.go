@@ -19,8 +19,7 @@ import (
 // What the measurement itself swings by was below 2 bytes for each of 20,000.
 const maxSlope = 20
 
-// decides is how many objects the test decides about. CUEGATE_TEST_DECIDES sets
-// it; 100000 takes minutes.
+// decides is how many objects the test decides about; CUEGATE_TEST_DECIDES sets it.
 func decides(t *testing.T) int {
 	if text := os.Getenv("CUEGATE_TEST_DECIDES"); text != "" {
 		n, err := strconv.Atoi(text)
@@ -32,7 +31,7 @@ func decides(t *testing.T) int {
 	if testing.Short() || underRace() {
 		return 2000
 	}
-	return 20000
+	return 100_000
 }
 
 // underRace tells whether the test was built with the race detector, which makes

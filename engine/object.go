@@ -5,15 +5,16 @@ import (
 	"encoding/json"
 	"fmt"
 	"regexp"
-	"strconv"
 	"strings"
 	"unicode"
 
 	"github.com/tidwall/gjson"
 	"github.com/tidwall/sjson"
-	"k8s.io/apimachinery/pkg/api/validation/path"
+	"k8s.io/apimachinery/pkg/api/validate/content"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"sigs.k8s.io/yaml"
+
+	"github.com/cuegate/cuegate/engine/internal/problem"
 )
 
 // Ref names an object of Kubernetes.
@@ -108,8 +109,8 @@ func ParseManifests(source string, data []byte) ([]Object, []Rejected) {
 		raw, err := yaml.YAMLToJSONStrict(doc.text)
 		if err != nil {
 			rejected = append(rejected, Rejected{
-				Source: fmt.Sprintf("%s:%d", source, doc.line+yamlLine(err)),
-				Reason: Reason{ID: "yaml-invalid", Msg: "The document is not YAML: " + yamlMessage(err) + "."},
+				Source: fmt.Sprintf("%s:%d", source, doc.line+max(problem.YAMLLine(err), 1)-1),
+				Reason: Reason{ID: "yaml-invalid", Msg: "The document is not YAML: " + problem.YAMLMessage(err) + "."},
 			})
 			continue
 		}
@@ -146,26 +147,6 @@ func splitDocuments(data []byte) []document {
 		current.text = append(current.text, text...)
 	}
 	return append(docs, current)
-}
-
-var yamlAt = regexp.MustCompile(`line (\d+): `)
-
-// yamlLine returns the line that the error names, as an offset into the document.
-func yamlLine(err error) int {
-	if m := yamlAt.FindStringSubmatch(err.Error()); m != nil {
-		if n, err := strconv.Atoi(m[1]); err == nil && n > 0 {
-			return n - 1
-		}
-	}
-	return 0
-}
-
-func yamlMessage(err error) string {
-	msg := yamlAt.ReplaceAllString(err.Error(), "")
-	for _, prefix := range []string{"error converting YAML to JSON: ", "yaml: ", "unmarshal errors:\n  "} {
-		msg = strings.TrimPrefix(msg, prefix)
-	}
-	return strings.Join(strings.Fields(msg), " ")
 }
 
 // parseObject reads one object, or the items of a List.
@@ -224,7 +205,7 @@ func (h manifestHead) check() string {
 		return "has no metadata.name"
 	case strings.ContainsAny(h.Kind, "/ ") || strings.ContainsFunc(h.Kind, unicode.IsControl):
 		return "is no name of a kind"
-	case len(path.IsValidPathSegmentName(m.Name)) > 0 || strings.ContainsFunc(m.Name, unicode.IsControl):
+	case len(content.IsPathSegmentName(m.Name)) > 0 || strings.ContainsFunc(m.Name, unicode.IsControl):
 		return fmt.Sprintf("has a metadata.name that no object can have: %q", clip(m.Name))
 	case m.Namespace != "" && !dnsLabel.MatchString(m.Namespace):
 		return fmt.Sprintf("has a metadata.namespace that no namespace can have: %q", clip(m.Namespace))

@@ -5,15 +5,20 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"io"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/tidwall/gjson"
 	"github.com/tidwall/sjson"
+	yamlnode "go.yaml.in/yaml/v3"
+	kubejson "sigs.k8s.io/json"
 	"sigs.k8s.io/yaml"
 
 	"github.com/cuegate/cuegate/engine/internal/policy"
+	"github.com/cuegate/cuegate/engine/internal/problem"
 	"github.com/cuegate/cuegate/engine/internal/schema"
 )
 
@@ -39,7 +44,6 @@ import (
 const (
 	setterDomain       = ".service.tyk.io"
 	overrideAnnotation = "cuegate.dev/override"
-	ownDomain          = "cuegate.dev/"
 
 	// maxAnnotations is the limit of the API server on all annotations of an
 	// object, keys and values, in bytes.
@@ -75,45 +79,45 @@ func (e *Engine) readOverrides(d *draft) []Reason {
 		}
 		if len(found) > 0 {
 			d.overrides = append(d.overrides, found...)
-			d.facts.Overrides = append(d.facts.Overrides, OverrideFacts{Key: k, Paths: e.shapes(found)})
+			d.facts.Overrides = append(d.facts.Overrides, OverrideFacts{Key: k, Paths: e.shapes(found), Strings: texts(found)})
 		}
 	}
 	slices.SortStableFunc(d.overrides, func(a, b override) int {
 		return cmp.Or(cmp.Compare(len(a.path), len(b.path)), cmp.Compare(a.key, b.key), slices.Compare(a.path, b.path))
 	})
-	return append(reasons, doubled(d.overrides)...)
+	refused, warnings := doubled(d.overrides)
+	d.warnings = append(d.warnings, warnings...)
+	return append(reasons, refused...)
 }
 
 // isOverride tells whether the annotation may set values.
 func isOverride(k string) bool {
-	prefix, _, _ := strings.Cut(k, "/")
-	return k == overrideAnnotation || strings.HasSuffix("."+prefix, setterDomain)
+	return k == overrideAnnotation || isMeant(k) && k != ownTemplateAnnotation && k != templateAnnotation
+}
+
+// meant matches keys whose author had us in mind, however he spelt it.
+var meant = regexp.MustCompile(`(?i)tyk\.?io|cuegate`)
+
+// isMeant tells whether the key is for Ingresses of ours; those of the injector are for
+// workloads.
+func isMeant(k string) bool {
+	return meant.MatchString(k) && !strings.HasPrefix(k, "injector.tyk.io/")
 }
 
 // parseAnnotation gives the overrides of one annotation; none when it is not
-// about overrides at all.
+// about overrides at all. What looks like an annotation of ours and is none could
+// have been the lock on the door, so it is a reason.
 func parseAnnotation(k, v string) ([]override, *Reason) {
-	if k == overrideAnnotation {
+	switch {
+	case k == overrideAnnotation:
 		return parseOwn(v)
-	}
-	if k == ownTemplateAnnotation || k == templateAnnotation {
+	case !isOverride(k):
 		return nil, nil
 	}
-	if strings.HasPrefix(k, ownDomain) {
-		return nil, unknownAnnotation(k, map[string]bool{overrideAnnotation: true, ownTemplateAnnotation: true})
-	}
-	prefix, name, hasName := strings.Cut(k, "/")
-	if !isOverride(k) {
-		return nil, nil
-	}
-	kind := strings.TrimSuffix(prefix, setterDomain)
-	parse, ok := setters[kind]
-	if !ok || !hasName {
-		known := map[string]bool{templateAnnotation: true}
-		for s := range setters {
-			known[s+setterDomain+"/"+name] = true
-		}
-		return nil, unknownAnnotation(k, known)
+	prefix, name, _ := strings.Cut(k, "/")
+	parse, ok := setters[strings.TrimSuffix(prefix, setterDomain)]
+	if !ok || !strings.HasSuffix(prefix, setterDomain) || name == "" {
+		return nil, unknownAnnotation(k, name)
 	}
 	path := strings.Split(strings.ReplaceAll(name, "-", "_"), ".")
 	if r := checkPath(path); r != nil {
@@ -121,13 +125,19 @@ func parseAnnotation(k, v string) ([]override, *Reason) {
 	}
 	value, want := parse(v)
 	if want != "" {
-		return nil, &Reason{ID: "override-value", Msg: fmt.Sprintf("The value of the annotation is not %s.", want)}
+		return nil, &Reason{ID: "override-value", Msg: fmt.Sprintf("The value of the annotation is not %s.", want), Fix: "Correct the value, or remove the annotation."}
 	}
 	return []override{{k, path, value}}, nil
 }
 
-func unknownAnnotation(k string, known map[string]bool) *Reason {
-	r := &Reason{ID: "annotation-unknown", Msg: fmt.Sprintf("There is no annotation %s.", clip(k))}
+func unknownAnnotation(k, name string) *Reason {
+	known := []string{overrideAnnotation, ownTemplateAnnotation, templateAnnotation}
+	for s := range setters {
+		known = append(known, s+setterDomain+"/"+name)
+	}
+	slices.Sort(known)
+	r := &Reason{ID: "annotation-unknown", Msg: fmt.Sprintf("There is no annotation %s.", clip(k)),
+		Fix: "There are cuegate.dev/template, cuegate.dev/override, template.service.tyk.io, and string, bool, num, object and array.service.tyk.io/PATH."}
 	if near := schema.Nearest(k, known); near != "" {
 		r.Fix = fmt.Sprintf("Did you mean %s?", near)
 	}
@@ -167,12 +177,19 @@ var setters = map[string]func(string) (any, string){
 	},
 }
 
-// parseJSON gives nil for what is not one JSON value.
+// parseJSON gives nil for what is not one JSON value, or has a key twice.
 func parseJSON(text string) any {
 	dec := json.NewDecoder(strings.NewReader(text))
 	dec.UseNumber()
 	var v any
-	if dec.Decode(&v) != nil || dec.More() {
+	if dec.Decode(&v) != nil {
+		return nil
+	}
+	if _, err := dec.Token(); err != io.EOF {
+		return nil
+	}
+	var again any
+	if strict, err := kubejson.UnmarshalStrict([]byte(text), &again); err != nil || len(strict) > 0 {
 		return nil
 	}
 	return v
@@ -182,11 +199,11 @@ func parseJSON(text string) any {
 func parseOwn(text string) ([]override, *Reason) {
 	raw, err := yaml.YAMLToJSONStrict([]byte(text))
 	if err != nil {
-		return nil, &Reason{ID: "override-value", Msg: fmt.Sprintf("The value of the annotation is not YAML (line %d).", 1+yamlLine(err))}
+		return nil, &Reason{ID: "override-value", Msg: fmt.Sprintf("The value of the annotation is not YAML (line %d).", max(problem.YAMLLine(err), 1))}
 	}
 	object, ok := parseJSON(string(raw)).(map[string]any)
-	if !ok {
-		return nil, &Reason{ID: "override-value", Msg: "The value of the annotation is not a YAML or JSON object."}
+	if !ok || !isOneDocument(text) {
+		return nil, &Reason{ID: "override-value", Msg: "The value of the annotation is not one YAML or JSON object."}
 	}
 	var found []override
 	for _, k := range slices.Sorted(maps.Keys(object)) {
@@ -197,6 +214,13 @@ func parseOwn(text string) ([]override, *Reason) {
 		found = append(found, override{overrideAnnotation, path, object[k]})
 	}
 	return found, nil
+}
+
+// isOneDocument: the decoder reads the first document only, and drops the others.
+func isOneDocument(text string) bool {
+	dec := yamlnode.NewDecoder(strings.NewReader(text))
+	var n yamlnode.Node
+	return dec.Decode(&n) == nil && dec.Decode(&n) == io.EOF
 }
 
 // splitPath cuts at the dots that no backslash escapes.
@@ -231,6 +255,9 @@ func (e *Engine) checkOverrides(list []override) *Reason {
 	for _, o := range list {
 		if touchesIdentity(o) {
 			return &Reason{ID: "override-identity", Msg: fmt.Sprintf("%s is part of the identity of the definition and is never overridden.", schema.Join(o.path))}
+		}
+		if r := checkNumbers(o); r != nil {
+			return r
 		}
 		if v := e.bundle.definition.ValidateAt(o.path, o.value); len(v) > 0 {
 			r := &Reason{ID: "override-type", Msg: fmt.Sprintf("%s %s.", schema.Join(v[0].Path), v[0].Message)}
@@ -326,21 +353,70 @@ func eachLeaf(path []string, v any, visit func([]string, any)) {
 	visit(path, v)
 }
 
-// doubled reports paths that two annotations set: which of them is meant cannot
-// be known.
-func doubled(list []override) []Reason {
-	var reasons []Reason
-	seen := map[string]override{}
+// texts lists every key and every text that overrides hold, for rules that look
+// for words in them.
+func texts(list []override) []string {
+	set := map[string]bool{}
 	for _, o := range list {
-		path := schema.Join(o.path)
-		if first, ok := seen[path]; ok {
-			reasons = append(reasons, Reason{ID: "override-doubled", Field: o.field(),
-				Msg: fmt.Sprintf("%s is set by two annotations, %s and %s.", clip(path), clip(first.key), clip(o.key))})
+		eachLeaf(o.path, o.value, func(path []string, v any) {
+			for _, key := range path {
+				set[key] = true
+			}
+			if text, ok := v.(string); ok {
+				set[text] = true
+			}
+		})
+	}
+	return slices.Sorted(maps.Keys(set))
+}
+
+// doubled reports values that are set twice. The longer path is applied later, so
+// it wins, and that is a warning; of two equal paths, and of a value and one below
+// it, nobody can know which is meant.
+func doubled(list []override) (reasons, warnings []Reason) {
+	seen := map[string]override{}   // by the path of a leaf
+	within := map[string]override{} // by each path above a leaf
+	for _, o := range list {
+		var refused, replaced *Reason
+		eachLeaf(o.path, o.value, func(path []string, _ any) {
+			leaf := schema.Join(path)
+			clash := func(first override) { refused = setTwice(leaf, first, o) }
+			if first, ok := seen[leaf]; ok && len(first.path) == len(o.path) {
+				clash(first)
+			} else if ok {
+				replaced = &Reason{ID: "override-without-effect", Field: first.field(),
+					Msg: fmt.Sprintf("%s sets %s more closely, so this annotation has no effect there.", clip(o.key), clip(leaf))}
+			}
+			if first, ok := within[leaf]; ok {
+				clash(first)
+			}
+			for i := 1; i < len(path); i++ {
+				if first, ok := seen[schema.Join(path[:i])]; ok {
+					clash(first)
+				}
+			}
+		})
+		if refused != nil {
+			reasons = append(reasons, *refused)
 			continue
 		}
-		seen[path] = o
+		if replaced != nil {
+			warnings = append(warnings, *replaced)
+		}
+		eachLeaf(o.path, o.value, func(path []string, _ any) {
+			seen[schema.Join(path)] = o
+			for i := 1; i < len(path); i++ {
+				within[schema.Join(path[:i])] = o
+			}
+		})
 	}
-	return reasons
+	return reasons, warnings
+}
+
+func setTwice(leaf string, first, second override) *Reason {
+	return &Reason{ID: "override-doubled", Field: second.field(),
+		Msg: fmt.Sprintf("%s is set twice, by %s and by %s.", clip(leaf), clip(first.key), clip(second.key)),
+		Fix: "Remove one of the two."}
 }
 
 // values builds the JSON object that is unified with the template: overrides in

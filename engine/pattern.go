@@ -8,52 +8,82 @@ import (
 	"strings"
 )
 
+// maxPattern bounds the size of a regular expression: it costs memory in every
+// gateway.
+const maxPattern = 16 << 10
+
+// muxVariable is one variable of a template, with the text before it.
+type muxVariable struct{ before, name, pattern string }
+
 // checkMuxTemplate checks a listen path or a domain as the gateway's router reads
-// it: text, and variables {name} or {name:regexp}.
-func checkMuxTemplate(s string) error {
-	names := map[string]bool{}
-	depth, start := 0, 0
+// it (gorilla/mux v1.8.1): text, and variables {name} or {name:regexp}. It gives
+// the names of the variables.
+func checkMuxTemplate(s string) ([]string, error) {
+	variables, rest, err := muxVariables(s)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	whole := "^"
+	for _, v := range variables {
+		if slices.Contains(names, v.name) {
+			return nil, fmt.Errorf("the variable %s stands twice", clip(v.name))
+		}
+		names = append(names, v.name)
+		if _, err := compiles(v.pattern); err != nil {
+			return nil, err
+		}
+		whole += regexp.QuoteMeta(v.before) + "(" + v.pattern + ")"
+	}
+	re, err := compiles(whole + regexp.QuoteMeta(rest))
+	if err != nil {
+		return nil, err
+	}
+	if re.NumSubexp() != len(variables) {
+		return nil, errors.New("a regular expression has a group that captures, on which the gateway panics; write (?:...) for (...)")
+	}
+	return names, nil
+}
+
+// muxVariables takes a template apart; rest is the text after the last variable.
+func muxVariables(s string) (variables []muxVariable, rest string, err error) {
+	depth, open, end := 0, 0, 0
 	for i := range len(s) {
 		switch s[i] {
 		case '{':
 			if depth++; depth == 1 {
-				start = i + 1
+				open = i
 			}
 		case '}':
 			if depth--; depth < 0 {
-				return errors.New("a } has no {")
+				return nil, "", errors.New("a } has no {")
 			}
 			if depth > 0 {
 				continue
 			}
-			name, pattern, hasPattern := strings.Cut(s[start:i], ":")
+			name, pattern, hasPattern := strings.Cut(s[open+1:i], ":")
 			if name == "" || hasPattern && pattern == "" {
-				return errors.New("a variable in braces has no name or an empty pattern")
+				return nil, "", errors.New("a variable in braces has no name or an empty pattern")
 			}
-			if names[name] {
-				return fmt.Errorf("the variable %s stands twice", clip(name))
-			}
-			names[name] = true
-			if err := compiles(pattern); err != nil {
-				return err
-			}
+			variables = append(variables, muxVariable{s[end:open], name, pattern})
+			end = i + 1
 		}
 	}
 	if depth != 0 {
-		return errors.New("a { has no }")
+		return nil, "", errors.New("a { has no }")
 	}
-	return nil
+	return variables, s[end:], nil
 }
 
-// compiles bounds the size: a pattern costs memory in every gateway.
-func compiles(pattern string) error {
-	if len(pattern) > 16<<10 {
-		return errors.New("the regular expression is too long")
+func compiles(pattern string) (*regexp.Regexp, error) {
+	if len(pattern) > maxPattern {
+		return nil, errors.New("the regular expression is too long")
 	}
-	if _, err := regexp.Compile(pattern); err != nil {
-		return errors.New("the regular expression does not compile")
+	re, err := regexp.Compile(pattern)
+	if err != nil {
+		return nil, errors.New("the regular expression does not compile")
 	}
-	return nil
+	return re, nil
 }
 
 // patternFields are the fields of extended paths that the gateway compiles as
@@ -61,7 +91,13 @@ func compiles(pattern string) error {
 var patternFields = []string{"path", "match_pattern", "match_rx", "cache_key_regex"}
 
 func isPattern(path []string) bool {
-	return slices.Contains(path, "extended_paths") && slices.Contains(patternFields, path[len(path)-1])
+	if len(path) < 5 || path[0] != "version_data" {
+		return false
+	}
+	if path[3] == "paths" || path[3] == "extended_paths" && path[4] == "cache" {
+		return true // lists of paths
+	}
+	return path[3] == "extended_paths" && slices.Contains(patternFields, path[len(path)-1])
 }
 
 var pathVariable = regexp.MustCompile(`\{[^{}/]*\}`)
@@ -69,5 +105,6 @@ var pathVariable = regexp.MustCompile(`\{[^{}/]*\}`)
 // checkPattern checks a path of an endpoint, in which {name} stands for one
 // element, or a plain regular expression.
 func checkPattern(s string) error {
-	return compiles(pathVariable.ReplaceAllString(s, `[^/]*`))
+	_, err := compiles(pathVariable.ReplaceAllString(s, `[^/]*`))
+	return err
 }

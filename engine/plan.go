@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -17,10 +16,9 @@ import (
 //	live, its object is held               nothing: the last good stays
 //	live, its object is gone or ignored    delete
 //
-// Of two definitions that match the same requests, or that the gateway could not
-// tell apart, the one of the older object is served (then by namespace and name);
-// the other is in conflict, and deleted where it is live. What is kept for a held
-// object stands by its claim.
+// Of two definitions that cannot both be served as they should (contest.go), the one
+// of the older object is (then by namespace and name); the other is in conflict, and
+// deleted where it is live. What is kept for a held object stands by its claim.
 
 // Live is a definition that the gateway serves and that carries our mark.
 type Live struct {
@@ -101,7 +99,7 @@ type Conflict struct {
 // MakePlan compares what all objects want with what the gateway serves now. live
 // holds only definitions of ours.
 func MakePlan(want []Desired, live []Live) (Plan, []Conflict) {
-	c := contest{byMatch: map[string]contender{}, byListen: map[string]contender{}, serve: make(map[string]contender, len(live))}
+	c := newContest(len(live))
 	held := map[Ref][]Live{}
 	for _, d := range want {
 		if d.Outcome == Held {
@@ -115,52 +113,13 @@ func MakePlan(want []Desired, live []Live) (Plan, []Conflict) {
 	}
 	for _, d := range byAge(want) {
 		for i := range d.Definitions {
-			def := &d.Definitions[i]
-			c.enter(contender{owner: d.Object, field: def.Field, id: def.ID, hash: def.Hash, def: def}, def.Match, def.Listen)
+			c.enter(wantedContender(d, &d.Definitions[i]))
 		}
 		for _, l := range held[d.Object] {
-			c.enter(contender{owner: d.Object, id: l.ID, hash: l.Hash}, l.Match, l.Listen)
+			c.enter(&contender{owner: d.Object, created: d.Created, id: l.ID, hash: l.Hash, match: l.Match, listen: l.Listen})
 		}
 	}
 	return c.plan(live), c.conflicts
-}
-
-// contender is a definition that is to be served: def is nil when it only stays.
-type contender struct {
-	owner Ref
-	field string
-	id    string
-	hash  string
-	def   *Definition
-}
-
-type contest struct {
-	byMatch, byListen map[string]contender
-	serve             map[string]contender // by id
-	conflicts         []Conflict
-}
-
-// enter takes contenders in the order of age, so the first one wins.
-func (c *contest) enter(x contender, match, listen string) {
-	winner, taken := c.byMatch[match]
-	id, what := "route-conflict", "matches the same requests as"
-	if !taken {
-		winner, taken = c.byListen[listen]
-		id, what = "listen-path-conflict", "has the same domain and listen path as"
-	}
-	if taken {
-		c.conflicts = append(c.conflicts, Conflict{
-			Object: x.owner, Field: x.field, ID: x.id, Winner: winner.owner, WinnerID: winner.id,
-			Reason: Reason{
-				ID: id, Field: x.field,
-				Msg: fmt.Sprintf("The route %s one of %s, which is older and is served.", what, winner.owner),
-				Fix: "Change the host or the path, or remove one of the two.",
-			},
-		})
-		return
-	}
-	c.byMatch[match], c.byListen[listen] = x, x
-	c.serve[x.id] = x
 }
 
 func (c *contest) plan(live []Live) Plan {
@@ -197,7 +156,7 @@ func (c *contest) plan(live []Live) Plan {
 var actionOrder = map[Action]int{Delete: 0, Update: 1, Create: 2}
 
 // byAge orders objects by creation time, the oldest first.
-func byAge(want []Desired) []Desired {
+func byAge(want []Desired) []*Desired {
 	type aged struct {
 		created time.Time
 		index   int
@@ -215,9 +174,9 @@ func byAge(want []Desired) []Desired {
 		}
 		return 1
 	})
-	sorted := make([]Desired, len(want))
+	sorted := make([]*Desired, len(want))
 	for i, a := range ages {
-		sorted[i] = want[a.index]
+		sorted[i] = &want[a.index]
 	}
 	return sorted
 }

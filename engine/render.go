@@ -113,14 +113,7 @@ func covered(a, b []string) bool {
 // checkSets holds the values of policies to the same rules as annotations.
 func (w *walk) checkSets(sets []policy.Set) error {
 	for _, s := range sets {
-		path := splitPath(s.Path)
-		value := parseJSON(string(s.Value))
-		var msg string
-		if touchesIdentity(override{path: path, value: value}) {
-			msg = fmt.Sprintf("%s is part of the identity of the definition", s.Path)
-		} else if v := w.engine.bundle.definition.ValidateAt(path, value); len(v) > 0 {
-			msg = v[0].Error()
-		}
+		msg := checkSet(w.engine.bundle.definition, s.Path, parseJSON(string(s.Value)))
 		if msg != "" {
 			return w.broken("render", Reason{ID: "policy-set-invalid", Rule: s.ID, Msg: fmt.Sprintf("The policy %s sets a value that cannot be: %s.", s.ID, msg)})
 		}

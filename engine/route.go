@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -41,11 +42,14 @@ type BackendFacts struct {
 
 // Claim is #Claim.
 type Claim struct {
-	Namespace string     `json:"namespace"`
-	Name      string     `json:"name"`
-	Since     string     `json:"since"`
-	Older     bool       `json:"older"`
-	Class     ClassFacts `json:"class"`
+	Host            string            `json:"host"`
+	Namespace       string            `json:"namespace"`
+	Name            string            `json:"name"`
+	Since           string            `json:"since"`
+	Older           bool              `json:"older"`
+	Class           ClassFacts        `json:"class"`
+	Labels          map[string]string `json:"labels"`
+	NamespaceLabels map[string]string `json:"namespaceLabels"`
 }
 
 // pathTypeDefault is the path type of the default backend.
@@ -100,7 +104,19 @@ type routeReader struct {
 }
 
 func (r *routeReader) refuse(id, field, format string, args ...any) {
-	r.reasons = append(r.reasons, Reason{ID: id, Field: field, Msg: fmt.Sprintf(format, args...)})
+	r.reasons = append(r.reasons, Reason{ID: id, Field: field, Msg: fmt.Sprintf(format, args...), Fix: routeFixes[id]})
+}
+
+// routeFixes say what edit would change a refusal, where the message does not.
+var routeFixes = map[string]string{
+	"rules-missing":   "Add spec.rules or spec.defaultBackend.",
+	"host-invalid":    `Write a DNS name such as "shop.example.com" or "*.example.com".`,
+	"path-invalid":    "Change the path.",
+	"path-repeated":   "Remove one of the two paths.",
+	"backend-missing": "Add service.name and service.port.",
+	"service-invalid": "Write the metadata.name of a Service.",
+	"service-unknown": "Create the Service, or name another.",
+	"port-unknown":    "Name a port of the Service.",
 }
 
 func (r *routeReader) read(at, hostField, host string, p networkingv1.HTTPIngressPath) {
@@ -122,6 +138,7 @@ func (r *routeReader) read(at, hostField, host string, p networkingv1.HTTPIngres
 	if path == "" {
 		path = "/"
 	}
+	r.warnReserved(at+".path", path, string(*p.PathType))
 	r.add(at, match, route{
 		domain: domain,
 		facts:  RouteFacts{Field: at, Host: lowerHost(host), Path: path, PathType: string(*p.PathType)},
@@ -257,13 +274,9 @@ func (r *routeReader) backend(at string, b networkingv1.IngressBackend) (Backend
 		return f, fmt.Sprintf("http://%s.%s:%d", name, o.Namespace, f.Port), true
 	}
 	f.ServiceType, f.ExternalName = svc.kind, svc.externalName
-	scheme, number, ok := svc.port(port)
-	if !ok {
-		wanted := fmt.Sprintf("port %d", port.Number)
-		if port.Name != "" {
-			wanted = fmt.Sprintf("port named %q", clip(port.Name))
-		}
-		r.refuse("port-unknown", at+".port", "Service %q has no %s; it has %s.", name, wanted, svc.describePorts())
+	scheme, number, msg := svc.port(name, port)
+	if msg != "" {
+		r.refuse("port-unknown", at+".port", "%s", msg)
 		return f, "", false
 	}
 	f.Port = number
@@ -272,52 +285,14 @@ func (r *routeReader) backend(at string, b networkingv1.IngressBackend) (Backend
 
 var dnsLabel = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$`)
 
-// port finds a port of the Service. The scheme follows the port's appProtocol, as
-// the Kubernetes documentation of Services defines it.
-func (s service) port(want networkingv1.ServiceBackendPort) (scheme string, number int, ok bool) {
-	for _, p := range s.ports {
-		if (want.Name != "" && p.Name == want.Name) || (want.Name == "" && p.Port == want.Number) {
-			scheme = "http"
-			if p.AppProtocol != nil {
-				switch *p.AppProtocol {
-				case "https":
-					scheme = "https"
-				case "kubernetes.io/h2c":
-					scheme = "h2c"
-				}
-			}
-			return scheme, int(p.Port), true
-		}
-	}
-	// An ExternalName Service needs no ports; whether it may be used, policy says.
-	if s.kind == "ExternalName" && want.Name == "" {
-		return "http", int(want.Number), true
-	}
-	return "", 0, false
-}
-
-func (s service) describePorts() string {
-	var texts []string
-	for _, p := range s.ports {
-		text := fmt.Sprint(p.Port)
-		if p.Name != "" {
-			text += fmt.Sprintf(" (%s)", p.Name)
-		}
-		texts = append(texts, text)
-	}
-	if len(texts) == 0 {
-		return "none"
-	}
-	return strings.Join(texts, ", ")
-}
-
 func (c Cluster) nearestService(namespace, name string) string {
-	names := map[string]bool{}
+	var names []string
 	for k := range c.services {
 		if ns, n, _ := strings.Cut(k, "/"); ns == namespace {
-			names[n] = true
+			names = append(names, n)
 		}
 	}
+	slices.Sort(names)
 	return schema.Nearest(name, names)
 }
 
@@ -370,25 +345,39 @@ func covers(tlsHost, host string) bool {
 	return ok && label != "" && label != "*" && !strings.Contains(label, ".")
 }
 
-// claims lists the Ingresses of other namespaces that name the host.
+// claims lists the Ingresses of other namespaces that name the host, or the wildcard
+// that covers it.
 func (r *routeReader) claims(host string) []Claim {
 	list := []Claim{}
-	d := r.draft
-	for _, c := range r.around.claims[host] {
-		if c.owner.Namespace != d.object.Namespace {
-			list = append(list, Claim{
-				Namespace: c.owner.Namespace,
-				Name:      c.owner.Name,
-				Since:     formatTime(c.created),
-				Older:     older(c.created, c.owner, d.created, d.object.Ref),
-				Class:     c.class,
-			})
+	hosts := []string{host}
+	if _, parent, ok := strings.Cut(host, "."); ok && !strings.HasPrefix(host, "*") {
+		hosts = append(hosts, "*."+parent)
+	}
+	for _, named := range hosts {
+		for _, c := range r.around.claims[named] {
+			if c.owner.Namespace != r.draft.object.Namespace {
+				list = append(list, r.claim(named, c))
+			}
 		}
 	}
 	slices.SortFunc(list, func(a, b Claim) int {
-		return strings.Compare(a.Namespace+"/"+a.Name, b.Namespace+"/"+b.Name)
+		return cmp.Or(strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Name, b.Name), strings.Compare(a.Host, b.Host))
 	})
 	return list
+}
+
+func (r *routeReader) claim(host string, c claim) Claim {
+	d := r.draft
+	return Claim{
+		Host:            host,
+		Namespace:       c.owner.Namespace,
+		Name:            c.owner.Name,
+		Since:           formatTime(c.created),
+		Older:           older(c.created, c.owner, d.created, d.object.Ref),
+		Class:           c.class,
+		Labels:          orEmpty(c.labels),
+		NamespaceLabels: orEmpty(r.around.namespaces[c.owner.Namespace]),
+	}
 }
 
 // clip keeps messages short whatever the input.

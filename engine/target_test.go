@@ -1,12 +1,15 @@
 package engine
 
 import (
+	"encoding/base64"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 )
 
-// targetCluster is a cluster in which the namespaces shop and default are known.
+// targetCluster is a cluster with the namespaces shop, victim and default, and bare, of
+// which no Services are known.
 func targetCluster(t *testing.T) Cluster {
 	t.Helper()
 	objects, rejected := ParseManifests("cluster.yaml", []byte(`
@@ -15,9 +18,48 @@ kind: Namespace
 metadata: {name: shop}
 ---
 apiVersion: v1
+kind: Namespace
+metadata: {name: bare}
+---
+apiVersion: v1
 kind: Service
 metadata: {name: tea-svc, namespace: shop}
-spec: {ports: [{port: 80}]}
+spec: {clusterIP: 10.96.1.1, clusterIPs: [10.96.1.1, "fd00:96::1"], ports: [{port: 80}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: ext, namespace: shop}
+spec: {type: ExternalName, externalName: 169.254.169.254.nip.io}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: db, namespace: victim}
+spec: {clusterIP: 10.96.7.7, ports: [{port: 80}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: headless, namespace: victim}
+spec: {clusterIP: None, clusterIPs: [None], ports: [{port: 80}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: public, namespace: victim}
+spec: {clusterIPs: [198.18.0.1], ports: [{port: 80}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: odd, namespace: victim}
+spec: {clusterIPs: [169.254.169.254, 127.0.0.1, 10.96.9.9], ports: [{port: 80}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: odd, namespace: shop}
+spec: {clusterIP: 10.96.9.9, ports: [{port: 80}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: kubernetes, namespace: default}
+spec: {clusterIP: 10.96.0.1, ports: [{port: 443}]}
 `))
 	if len(rejected) > 0 {
 		t.Fatal(rejected)
@@ -33,7 +75,7 @@ func TestTargetKinds(t *testing.T) {
 	kinds := map[string][]string{
 		"loopback": {
 			"localhost", "LOCALHOST", "LocalHost.", "a.localhost", "a.b.localhost", "localhost.localdomain",
-			"127.0.0.1", "127.0.0.1.", "127.255.255.254", "127.1", "127.0.1", "127.65535",
+			"127.0.0.1", "127.0.0.1.", "127-0-0-1.shop.pod.cluster.local", "127-0-0-1.shop.pod", "--1.shop.pod", "127.255.255.254", "127.1", "127.0.1", "127.65535",
 			"2130706433", "0x7f000001", "0X7F000001", "0x7f.1", "0x7f.0.0.0x1", "017700000001", "0177.0.0.1", "0177.0.0.01", "127.0.0.0x1",
 			"[::1]", "[0:0:0:0:0:0:0:1]", "[0000::0001]", "[::ffff:127.0.0.1]", "[::FFFF:7F00:1]", "[0:0:0:0:0:ffff:127.0.0.1]",
 			"[64:ff9b::7f00:1]", "[64:ff9b::127.0.0.1]", "[2002:7f00:1::]", "[::127.0.0.1]", "[::7f00:1]",
@@ -49,7 +91,7 @@ func TestTargetKinds(t *testing.T) {
 			"169.254.169.254", "169.254.169.254.", "2852039166", "0xa9fea9fe", "0xA9FEA9FE", "025177524776", "0251.0376.0251.0376", "169.254.43518", "169.16689662",
 			"[::ffff:169.254.169.254]", "[::ffff:a9fe:a9fe]", "[64:ff9b::169.254.169.254]", "[::169.254.169.254]", "[2002:a9fe:a9fe::1]",
 			"[fd00:ec2::254]", "[FD00:EC2:0:0::254]", "[fd00:ec2::254%25eth0]", "100.100.100.200", "192.0.0.192", "168.63.129.16", "169.254.170.2",
-			"metadata.google.internal", "METADATA.google.internal.", "metadata", "instance-data", "instance-data.ec2.internal",
+			"169-254-169-254.shop.pod.cluster.local", "169-254-169-254.shop.pod.other.local", "metadata.google.internal", "METADATA.google.internal.", "metadata", "instance-data", "instance-data.ec2.internal",
 		},
 		"private": {
 			"10.0.0.1", "0xa000001", "012.0.0.1", "10.1", "172.16.0.1", "172.31.255.255", "192.168.1.1", "192.168.257", "3232235777", "100.64.0.1", "100.127.255.255",
@@ -61,13 +103,17 @@ func TestTargetKinds(t *testing.T) {
 		"name": {
 			"www.example.com", "a.b.c.example.org", "93.184.216.34.example.com", "127.0.0.1.example.com", "xn--bcher-kva.example.com",
 			"localhosts.example.com", "notlocalhost.example.com", "metadata.example.com", "256.256.256.256.256", "1.2.3.4.5",
-			"tea-svc.shop.example.com", "svc.cluster.local.example.com",
+			"tea-svc.shop.example.com", "db.victim.example.com", "no-such-svc.shop", "web-0.no-such-svc.shop", "tea-svc.nowhere", "web-0.tea-svc.nowhere",
+			"svc.example.com", "www.svc.example", "pod.example.com", "svc.cluster.local.example.com",
 		},
 		"kubernetesAPI": {
 			"kubernetes", "KUBERNETES", "kubernetes.", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.", "Kubernetes.Default.svc",
-			"kubernetes.default.svc.cluster.local", "kubernetes.default.svc.cluster.local.",
+			"kubernetes.default.svc.cluster.local", "kubernetes.default.svc.cluster.local.", "kubernetes.default.svc.other.local",
+			"_https._tcp.kubernetes.default.svc", "x.kubernetes.default", "kubernetes.svc",
+			"10.96.0.1", "0x0a600001", "10.96.1", "[::ffff:10.96.0.1]", "[64:ff9b::10.96.0.1]", "10-96-0-1.shop.pod.cluster.local",
 		},
 		"service": {"tea-svc", "tea-svc.shop", "tea-svc.shop.", "TEA-SVC.SHOP", "tea-svc.shop.svc", "tea-svc.anywhere.svc.cluster.local"},
+		"invalid": {"１２７.０.０.１", "127。0。0。1", "ⓛocalhost", "bücher.example.com", "a..b", "$1", "a$1.example.com", "{host}", "%EF%BC%91.example.com"},
 	}
 	around := targetCluster(t)
 	for kind, hosts := range kinds {
@@ -90,18 +136,41 @@ func TestTargetServices(t *testing.T) {
 	around := targetCluster(t)
 	for host, want := range map[string]TargetService{
 		"tea-svc":                                 {Name: "tea-svc"},
+		"db.svc":                                  {Name: "db"},
+		"db.svc.cluster.local":                    {Name: "db"},
+		"db.victim":                               {Name: "db", Namespace: "victim", Type: "ClusterIP"},
+		"db.bare":                                 {Name: "db", Namespace: "bare"},
+		"db-0.db.bare":                            {Name: "db", Namespace: "bare"},
+		"db-0.db.victim":                          {Name: "db", Namespace: "victim", Type: "ClusterIP"},
+		"a.b.c.db.victim":                         {Name: "db", Namespace: "victim", Type: "ClusterIP"},
+		"db.victim.svc.other.local":               {Name: "db", Namespace: "victim", Type: "ClusterIP"},
+		"db-0.db.victim.svc.a.b.c.d":              {Name: "db", Namespace: "victim", Type: "ClusterIP"},
+		"10-0-0-1.victim.pod.cluster.local":       {Name: "10-0-0-1", Namespace: "victim"},
+		"10-0-0-1.victim.pod.other.local":         {Name: "10-0-0-1", Namespace: "victim"},
+		"10-96-7-7.shop.pod":                      {Name: "db", Namespace: "victim", Type: "ClusterIP"},
+		"db.victim.svc.shop.svc":                  {Name: "db"},
+		"svc.shop.svc":                            {Name: "svc", Namespace: "shop"},
+		"ext.shop.svc":                            {Name: "ext", Namespace: "shop", Type: "ExternalName"},
+		"ext.shop":                                {Name: "ext", Namespace: "shop", Type: "ExternalName"},
+		"10.96.7.7":                               {Name: "db", Namespace: "victim", Type: "ClusterIP"},
+		"10.96.1.1":                               {Name: "tea-svc", Namespace: "shop", Type: "ClusterIP"},
+		"0x0a600707":                              {Name: "db", Namespace: "victim", Type: "ClusterIP"},
+		"[::ffff:10.96.7.7]":                      {Name: "db", Namespace: "victim", Type: "ClusterIP"},
+		"[2002:a60:707::]":                        {Name: "db", Namespace: "victim", Type: "ClusterIP"},
+		"[FD00:96:0::1]":                          {Name: "tea-svc", Namespace: "shop", Type: "ClusterIP"},
+		"198.18.0.1":                              {Name: "public", Namespace: "victim", Type: "ClusterIP"},
+		"10.96.9.9":                               {},
 		"tea-svc.":                                {Name: "tea-svc"},
-		"tea-svc.shop":                            {Name: "tea-svc", Namespace: "shop"},
-		"TEA-SVC.Shop.":                           {Name: "tea-svc", Namespace: "shop"},
-		"other-svc.shop":                          {Name: "other-svc", Namespace: "shop"},
-		"tea-svc.shop.svc":                        {Name: "tea-svc", Namespace: "shop"},
-		"tea-svc.shop.svc.cluster.local":          {Name: "tea-svc", Namespace: "shop"},
-		"tea-svc.shop.svc.cluster.local.":         {Name: "tea-svc", Namespace: "shop"},
+		"tea-svc.shop":                            {Name: "tea-svc", Namespace: "shop", Type: "ClusterIP"},
+		"TEA-SVC.Shop.":                           {Name: "tea-svc", Namespace: "shop", Type: "ClusterIP"},
+		"tea-svc.shop.svc":                        {Name: "tea-svc", Namespace: "shop", Type: "ClusterIP"},
+		"tea-svc.shop.svc.cluster.local":          {Name: "tea-svc", Namespace: "shop", Type: "ClusterIP"},
+		"tea-svc.shop.svc.cluster.local.":         {Name: "tea-svc", Namespace: "shop", Type: "ClusterIP"},
 		"tea-svc.unknown.svc":                     {Name: "tea-svc", Namespace: "unknown"},
 		"tea-svc.unknown.svc.cluster.local":       {Name: "tea-svc", Namespace: "unknown"},
-		"web-0.tea-svc.shop.svc":                  {Name: "tea-svc", Namespace: "shop"},
-		"web-0.tea-svc.shop.svc.cluster.local":    {Name: "tea-svc", Namespace: "shop"},
-		"_http._tcp.tea-svc.shop.svc":             {Name: "tea-svc", Namespace: "shop"},
+		"web-0.tea-svc.shop.svc":                  {Name: "tea-svc", Namespace: "shop", Type: "ClusterIP"},
+		"web-0.tea-svc.shop.svc.cluster.local":    {Name: "tea-svc", Namespace: "shop", Type: "ClusterIP"},
+		"_http._tcp.tea-svc.shop.svc":             {Name: "tea-svc", Namespace: "shop", Type: "ClusterIP"},
 		"kubernetes.shop.svc":                     {Name: "kubernetes", Namespace: "shop"},
 		"kubernetes.kube-system.svc":              {Name: "kubernetes", Namespace: "kube-system"},
 		"default.kubernetes.svc":                  {Name: "default", Namespace: "kubernetes"},
@@ -160,15 +229,136 @@ func TestTargetParts(t *testing.T) {
 	}
 }
 
+// TestTargetsWithoutServices: where no Services are known, the namespace is all
+// that tells.
+func TestTargetsWithoutServices(t *testing.T) {
+	around, _ := NewCluster([]Object{{Ref: Ref{Kind: "Ingress", Namespace: "victim", Name: "x"}}})
+	for host, want := range map[string]string{
+		"db.victim": "service", "db-0.db.victim": "service", "db.nowhere": "name", "db-0.db.nowhere": "name", "10.96.7.7": "private",
+	} {
+		if got := parseTarget("http://"+host+"/", around); got.Kind != want {
+			t.Errorf("%s is %s, want %s", host, got.Kind, want)
+		}
+	}
+}
+
+// kindAt gives the kind of the target that a field with this text is, "" for none.
+func kindAt(t *testing.T, path, text string) string {
+	t.Helper()
+	address, ok := addressIn(strings.Split(path, "."), text)
+	if !ok {
+		return ""
+	}
+	return parseTarget(address, targetCluster(t)).Kind
+}
+
+func TestTargetsOfRewrites(t *testing.T) {
+	for text, want := range map[string]string{
+		"/":                                  "",
+		"/my/$1":                             "",
+		"/$1":                                "",
+		"/$tyk_context.headers_X?a=http://b": "",
+		"/a:b{c}%20":                         "",
+		"my/service?value1=$1":               "",
+		"my?value1=$1":                       "",
+		"?value1=$1":                         "",
+		"my/http://$1/":                      "",
+
+		"https://api.example.net/$1":                       "name",
+		"https://api.example.net?q=$tyk_context.headers_X": "name",
+		"http://tea-svc.shop.svc/$1":                       "service",
+		"http://169.254.169.254/$1":                        "metadata",
+		"http://10.96.0.1/$1":                              "kubernetesAPI",
+		"tyk://self/$1":                                    "gateway",
+
+		"$1":                          "invalid",
+		"$1/a":                        "invalid",
+		"my$1/a":                      "invalid",
+		"ht$1/a":                      "invalid",
+		"$1://169.254.169.254/":       "invalid",
+		"http$1://api.example.net/":   "invalid",
+		"http://$1.$2/":               "invalid",
+		"http://api.example.net$1/":   "invalid",
+		"http://api.example.net:$1/":  "invalid",
+		"http://$1@api.example.net/":  "invalid",
+		"http://a\\$1@example.net/":   "invalid",
+		"http://{id}/":                "invalid",
+		"http:$1":                     "invalid",
+		"http:/$1":                    "invalid",
+		"http:///$1":                  "invalid",
+		"tyk:$1":                      "invalid",
+		"tyk:self/$1":                 "invalid",
+		"$tyk_context.trigger-0-u-0":  "invalid",
+		"$tyk_context.headers_X_Host": "invalid",
+		"$tyk_meta.target/a":          "invalid",
+		"//169.254.169.254/":          "invalid",
+		"//$1/":                       "invalid",
+		"%68ttp://127.0.0.1/":         "invalid",
+		" http://127.0.0.1/":          "invalid",
+
+		"http://$tyk_context.headers_X_Host/": "invalid",
+	} {
+		for _, field := range []string{"rewrite_to", "triggers.0.rewrite_to"} {
+			if got := kindAt(t, "version_data.versions.Default.extended_paths.url_rewrites.0."+field, text); got != want {
+				t.Errorf("%s %q is %q, want %q", field, text, got, want)
+			}
+		}
+	}
+}
+
+func TestTargetsOfKeys(t *testing.T) {
+	public := "-----BEGIN PUBLIC KEY-----\nMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE/+a//b\n-----END PUBLIC KEY-----\n"
+	for text, want := range map[string]string{
+		"text":     "",
+		"dGV4dA==": "",
+		"a/b+c/d=": "",
+		public:     "",
+		base64.StdEncoding.EncodeToString([]byte(public)): "",
+		"https://login.example.net/keys":                  "name",
+		"HTTP://127.0.0.1/":                               "loopback",
+		"http://$1/":                                      "invalid",
+	} {
+		if got := kindAt(t, "jwt_source", text); got != want {
+			t.Errorf("%q is %q, want %q", text, got, want)
+		}
+	}
+	for _, enc := range []*base64.Encoding{base64.StdEncoding, base64.RawStdEncoding, base64.URLEncoding, base64.RawURLEncoding} {
+		for _, path := range []string{"", "?", "??", "???>>>", "\xfb\xff"} {
+			text := enc.EncodeToString([]byte("http://169.254.169.254/" + path))
+			for _, field := range []string{"jwt_source", "external_oauth.providers.0.jwt.source"} {
+				if got := kindAt(t, field, text[:9]+"\n"+text[9:]); got != "metadata" {
+					t.Errorf("%s %q is %q, want metadata", field, text, got)
+				}
+			}
+		}
+	}
+}
+
+// TestTargetsWithoutScheme: only rewrites and keys may be something else than an
+// address.
+func TestTargetsWithoutScheme(t *testing.T) {
+	for _, field := range addressFields {
+		for text, want := range map[string]string{
+			"127.0.0.1:6379": "loopback", "127.0.0.1:6379/?a=http://b.example.com": "loopback", "169.254.169.254/latest": "metadata",
+			"www.example.com@127.0.0.1": "loopback", "api.example.net": "name", "api.example.net:80/a": "name", "db": "service",
+			"$1": "invalid", "http://$secret/": "invalid", "/a": "invalid", "//127.0.0.1/": "invalid", "127.0.0.1:80://": "invalid",
+		} {
+			if got := kindAt(t, strings.Join(field, "."), text); got != want {
+				t.Errorf("%v %q is %q, want %q", field, text, got, want)
+			}
+		}
+	}
+}
+
 // TestTargetFields: every field that names an address is seen, whatever stands
-// around it, and only what looks like an address.
+// around it and in any case, and no other.
 func TestTargetFields(t *testing.T) {
-	for _, field := range targetFields {
+	for _, field := range slices.Concat(addressFields, rewriteFields, keyFields) {
 		path := make([]string, len(field))
 		var doc any = "http://127.0.0.1/"
 		for i := len(field) - 1; i >= 0; i-- {
-			if path[i] = field[i]; field[i] != "*" {
-				doc = map[string]any{field[i]: doc}
+			if path[i] = strings.ToUpper(field[i]); field[i] != "*" {
+				doc = map[string]any{path[i]: doc}
 			} else if path[i] = "0"; isListBelow(field[:i]) {
 				doc = []any{doc}
 			} else {

@@ -7,10 +7,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/cuegate/cuegate/engine/internal/policy"
-	"github.com/cuegate/cuegate/engine/internal/schema"
 )
 
 // markKey is the key in config_data of the ownership mark.
@@ -41,7 +39,7 @@ func (w *walk) validate(ctx context.Context, d *draft, sets []policy.Set, all []
 		if err := w.checkSchema(d, x); err != nil {
 			return err
 		}
-		reasons = append(reasons, checkServable(x)...)
+		reasons = append(reasons, checkServable(d, x)...)
 	}
 	if len(reasons) > 0 {
 		return w.refuse("validate", reasons...)
@@ -57,6 +55,9 @@ func (w *walk) validate(ctx context.Context, d *draft, sets []policy.Set, all []
 		w.desired.Definitions = append(w.desired.Definitions, def)
 		w.name(d, def.Certificates)
 		w.explain(d, sets, &all[i], def)
+	}
+	if reasons := conflictsWithin(&w.desired); len(reasons) > 0 {
+		return w.refuse("validate", reasons...)
 	}
 	w.desired.Outcome = Managed
 	return nil
@@ -185,10 +186,13 @@ func definitionFacts(tmpl string, x *rendered, d *draft) DefinitionFacts {
 }
 
 // keyless tells whether any request is let in without credentials. The gateway
-// checks client certificates apart from all other kinds (use_mutual_tls_auth),
-// and lets requests to ignored endpoints pass unauthenticated.
+// checks client certificates apart from all other kinds (use_mutual_tls_auth), and
+// lets requests to ignored endpoints pass, and OPTIONS where CORS passes them through.
 func keyless(doc map[string]any) bool {
 	if boolAt(doc, "use_keyless") && !boolAt(doc, "use_mutual_tls_auth") {
+		return true
+	}
+	if boolAt(doc, "CORS", "enable") && boolAt(doc, "CORS", "options_passthrough") {
 		return true
 	}
 	found := false
@@ -219,39 +223,4 @@ func boolAt(v any, keys ...string) bool {
 // isOverridden tells whether an annotation set the value at path.
 func isOverridden(path []string, overrides []override) bool {
 	return slices.ContainsFunc(overrides, func(o override) bool { return covered(path, o.path) })
-}
-
-// checkServable finds what the gateway would take and then not serve, or choke
-// on (Tyk Gateway v5.11.1, measured).
-func checkServable(x *rendered) []Reason {
-	var reasons []Reason
-	bad := func(path []string, format string, args ...any) {
-		reasons = append(reasons, Reason{ID: "definition-unservable", Field: x.route.facts.Field,
-			Msg: schema.Join(path) + ": " + fmt.Sprintf(format, args...) + "."})
-	}
-	listen, _ := at(x.doc, "proxy", "listen_path").(string)
-	if listen == "" {
-		bad([]string{"proxy", "listen_path"}, "the gateway does not serve an API without one")
-	} else if err := checkMuxTemplate(listen); err != nil {
-		bad([]string{"proxy", "listen_path"}, "%s", err)
-	}
-	if domain, _ := x.doc["domain"].(string); domain != "" {
-		if err := checkMuxTemplate(domain); err != nil {
-			bad([]string{"domain"}, "%s", err)
-		}
-	}
-	target, _ := at(x.doc, "proxy", "target_url").(string)
-	list, _ := at(x.doc, "proxy", "target_list").([]any)
-	if target == "" && len(list) == 0 && !boolAt(x.doc, "proxy", "service_discovery", "use_discovery_service") {
-		bad([]string{"proxy", "target_url"}, "there is nowhere to send requests to")
-	}
-	eachLeaf(nil, x.doc, func(path []string, v any) {
-		if text, ok := v.(string); ok && isPattern(path) {
-			if err := checkPattern(text); err != nil {
-				bad(path, "%s", err)
-			}
-		}
-	})
-	slices.SortFunc(reasons, func(a, b Reason) int { return strings.Compare(a.Msg, b.Msg) })
-	return reasons
 }

@@ -86,8 +86,8 @@ verdict := {
 
 refusals := (template.deny | override.deny) | guard.deny
 
-# No rule of ours warns in guard and check; rules of operators may.
-warnings := ((own.warn | template.warn) | override.warn) | {warning | some warning in guard.warn}
+# No rule of ours warns in override, guard and check; rules of operators may.
+warnings := ((own.warn | template.warn) | {warning | some warning in override.warn}) | {warning | some warning in guard.warn}
 
 overrides := {"allowed": [], "denied": []} if {
 	input.overrides == []

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -24,7 +25,8 @@ the rules that fired, the template, the annotations that were taken or refused, 
 where each value of the definitions came from.
 
 OBJECT is KIND/NAMESPACE/NAME, NAMESPACE/NAME or NAME; the kind is Ingress and the
-namespace default where they are left out. It exits with 1 when the object is refused.`,
+namespace default where they are left out. It exits with 1 when the object is refused,
+or one of its routes is not served because another object comes first.`,
 		Example: `  cuegate explain -f examples/01-cafe cafe-ingress
   cuegate explain -f examples/01-cafe --field proxy.target_url default/cafe-ingress`,
 		Args: cobra.ExactArgs(1),
@@ -57,7 +59,8 @@ namespace default where they are left out. It exits with 1 when the object is re
 			if err != nil {
 				return err
 			}
-			if x.Outcome == engine.Held {
+			tell(cmd.ErrOrStderr(), "refused", l.rejections())
+			if x.Outcome == engine.Held || x.Outcome == engine.Managed && len(x.Reasons) > 0 {
 				return &exitError{code: exitRefused}
 			}
 			return nil
@@ -93,6 +96,7 @@ func (l *loaded) explain(cmd *cobra.Command, ref engine.Ref) (engine.Explanation
 		if c.Object == ref {
 			x.Steps = append(x.Steps, engine.Step{Stage: "plan", Reason: c.Reason})
 			x.Reasons = append(x.Reasons, c.Reason)
+			x.Definitions = slices.DeleteFunc(x.Definitions, func(d engine.DefinitionTrace) bool { return d.ID == c.ID })
 		}
 	}
 	return x, nil
@@ -105,14 +109,18 @@ func (l *loaded) notFound(ref engine.Ref) error {
 			names = append(names, o.Ref.String())
 		}
 	}
-	if len(names) == 0 {
-		return fmt.Errorf("no %s among the manifests", ref)
-	}
+	text := fmt.Sprintf("no %s among the manifests", ref)
 	slices.Sort(names)
 	if len(names) > 5 {
 		names = append(names[:5], "...")
 	}
-	return fmt.Errorf("no %s among the manifests; there are %s", ref, strings.Join(names, ", "))
+	if len(names) > 0 {
+		text += "; there are " + strings.Join(names, ", ")
+	}
+	for _, r := range l.rejected {
+		text += fmt.Sprintf("\n%s: %s (%s)", r.Source, r.Reason.Msg, r.Reason.ID)
+	}
+	return errors.New(printable(text))
 }
 
 // keepField leaves only the values at path and below; it tells whether there are any.
@@ -147,23 +155,39 @@ type printer struct {
 }
 
 func (p *printer) printf(format string, args ...any) {
+	for i, a := range args {
+		switch a := a.(type) {
+		case string:
+			args[i] = printable(a)
+		case painted:
+			args[i] = string(a)
+		}
+	}
 	if p.err == nil {
 		_, p.err = fmt.Fprintf(p.w, format, args...)
 	}
 }
 
+// painted is a text with its colour, which printf leaves alone.
+type painted string
+
 // paint colours text on a terminal: red 31, green 32, yellow 33, faint 2.
-func (p *printer) paint(code int, text string) string {
-	if !p.colour {
-		return text
+func (p *printer) paint(code int, text string) painted {
+	text = printable(text)
+	if p.colour {
+		text = fmt.Sprintf("\x1b[%dm%s\x1b[0m", code, text)
 	}
-	return fmt.Sprintf("\x1b[%dm%s\x1b[0m", code, text)
+	return painted(text)
 }
 
 var outcomeColours = map[engine.Outcome]int{engine.Managed: 32, engine.Held: 31, engine.Ignored: 33}
 
 func (p *printer) explanation(x engine.Explanation, field string) {
-	p.printf("%s is %s\n", x.Object, p.paint(outcomeColours[x.Outcome], string(x.Outcome)))
+	not := ""
+	if x.Outcome == engine.Managed && len(x.Reasons) > 0 {
+		not = fmt.Sprintf(", but %s not served", isOrAre(len(x.Reasons), "route"))
+	}
+	p.printf("%s is %s%s\n", x.Object, p.paint(outcomeColours[x.Outcome], string(x.Outcome)), not)
 	for _, r := range x.Reasons {
 		p.reason("  ", r)
 	}

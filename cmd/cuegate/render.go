@@ -26,6 +26,8 @@ type apiEntry struct {
 	Object     string          `json:"object"`
 	Template   string          `json:"template"`
 	Definition json.RawMessage `json:"definition"`
+	// match orders the definitions of an object: by host, then by path.
+	match string
 }
 
 type patchEntry struct {
@@ -109,9 +111,7 @@ func summary(doc document) string {
 func (l *loaded) render(cmd *cobra.Command) (document, []reasonEntry, error) {
 	doc := document{APIs: []apiEntry{}, Patches: []patchEntry{}, Refused: []reasonEntry{}, Ignored: []reasonEntry{}}
 	var warnings []reasonEntry
-	for _, r := range l.rejected {
-		doc.Refused = append(doc.Refused, reasonEntry{r.Source, r.Reason.ID, r.Reason.Msg})
-	}
+	doc.Refused = append(doc.Refused, l.rejections()...)
 	all, err := l.decideAll(cmd)
 	if err != nil {
 		return doc, nil, err
@@ -139,17 +139,28 @@ func (l *loaded) render(cmd *cobra.Command) (document, []reasonEntry, error) {
 	for _, d := range all {
 		for _, def := range d.Definitions {
 			if !lost[def.ID] {
-				doc.APIs = append(doc.APIs, apiEntry{d.Object.String(), d.Template, def.JSON})
+				doc.APIs = append(doc.APIs, apiEntry{d.Object.String(), d.Template, def.JSON, def.Match})
 			}
 		}
 	}
-	slices.SortStableFunc(doc.APIs, func(a, b apiEntry) int { return cmp.Compare(a.Object, b.Object) })
+	slices.SortStableFunc(doc.APIs, func(a, b apiEntry) int {
+		return cmp.Or(cmp.Compare(a.Object, b.Object), cmp.Compare(a.match, b.match))
+	})
 	for _, list := range [][]reasonEntry{doc.Refused, doc.Ignored, warnings} {
 		slices.SortStableFunc(list, func(a, b reasonEntry) int {
 			return cmp.Or(cmp.Compare(a.Object, b.Object), cmp.Compare(a.ID, b.ID), cmp.Compare(a.Message, b.Message))
 		})
 	}
 	return doc, warnings, nil
+}
+
+// rejections are the documents that are no objects.
+func (l *loaded) rejections() []reasonEntry {
+	var entries []reasonEntry
+	for _, r := range l.rejected {
+		entries = append(entries, reasonEntry{r.Source, r.Reason.ID, r.Reason.Msg})
+	}
+	return entries
 }
 
 // decideAll decides every object that is not only a neighbour of others.

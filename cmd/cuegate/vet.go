@@ -39,7 +39,7 @@ routes. It exits with 1 when there are any.`,
 				fmt.Fprintln(cmd.OutOrStdout(), p)
 			}
 			if len(problems) > 0 {
-				return &exitError{code: exitRefused, message: fmt.Sprintf("%d problems", len(problems))}
+				return &exitError{code: exitRefused, message: count(len(problems), "problem")}
 			}
 			return nil
 		},

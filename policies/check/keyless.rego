@@ -37,7 +37,7 @@ authentication_required if {
 
 authentication_required if {
 	some key, value in data.settings.requireAuthentication.namespaceLabels
-	input.namespace.labels[key] == value
+	lower(input.namespace.labels[key]) == lower(value)
 }
 
 authentication_required if {

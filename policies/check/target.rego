@@ -66,7 +66,7 @@ deny contains refusal("target-kubernetes-api", suspect, "the Kubernetes API serv
 
 # METADATA
 # title: Service of another namespace
-# description: The target is a Service of another namespace, or a bare name, which resolves in the gateway's namespace.
+# description: The target is a Service of another namespace, by name or address, or a bare name, which resolves in the gateway's namespace.
 # custom:
 #   id: target-other-namespace
 # labels:
@@ -93,12 +93,12 @@ deny contains refusal("target-gateway", suspect, "another API of the gateway") i
 
 # METADATA
 # title: Unreadable target
-# description: No host can be read from the target, or its kind is not one that rules know.
+# description: No fixed host can be read from the target, or its kind is not one that rules know.
 # custom:
 #   id: target-invalid
 # labels:
 #   id: target-invalid
-deny contains refusal("target-invalid", suspect, "an address without a readable host") if {
+deny contains refusal("target-invalid", suspect, "an address without a readable, fixed host") if {
 	some suspect in suspects
 	not suspect.target.kind in known_kinds
 	not waived("target-invalid", suspect.definition)

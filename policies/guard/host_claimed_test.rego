@@ -27,11 +27,18 @@ test_one_reason_for_all_paths_of_a_host if {
 	count(guard.deny) == 1 with input as testing.with_facts({"routes": [route, other]})
 }
 
-test_default_backend if {
-	route := {"host": "", "field": "spec.defaultBackend", "pathType": "Default", "claims": [testing.claim({})]}
-	some reason in guard.deny with input as testing.with_route(route)
-	reason.field == "spec.defaultBackend"
-	contains(reason.msg, "every host")
+test_wildcard_that_covers_the_host if {
+	facts := claimed({"host": "*.example.com"})
+	count(guard.deny) == 0 with input as facts
+	count(guard.deny) == 1 with input as facts with data.settings.wildcardClaims as true
+}
+
+test_claim_that_is_not_watched if {
+	count(guard.deny) == 0 with input as claimed({}) with data.settings.watch.namespaces as ["cafe"]
+	count(guard.deny) == 1 with input as claimed({}) with data.settings.watch.namespaces as ["cafe", "bar"]
+	count(guard.deny) == 0 with input as claimed({}) with data.settings.watch.namespaceLabels as {"tier": "web"}
+	count(guard.deny) == 1 with input as claimed({"namespaceLabels": {"tier": "web"}}) with data.settings.watch.namespaceLabels as {"tier": "web"}
+	count(guard.deny) == 0 with input as claimed({}) with data.settings.watch.labels as {"team": "cafe"}
 }
 
 test_younger_claim if {
@@ -68,6 +75,8 @@ test_not_an_acme_challenge if {
 		"/",
 		"/.well-known",
 		"/.well-known/acme-challenge",
+		"/.well-known/acme-challenge/",
+		"/.well-known/acme-challenge/token/more",
 		"/.well-known/acme-challenges/x",
 		"/.well-known/acme-challenge/../../login",
 		"/.well-known/acme-challenge/{x}",

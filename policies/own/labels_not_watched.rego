@@ -10,8 +10,7 @@ import data.cuegate.match
 # labels:
 #   id: labels-not-watched
 ignore contains reason if {
-	data.settings.watch.labels != {}
-	not match.labels(data.settings.watch.labels, input.object.labels)
+	not labels_watched(input.object.labels)
 	mine
 	reason := {
 		"id": "labels-not-watched",
@@ -20,3 +19,5 @@ ignore contains reason if {
 		"fix": "Add the labels to the object.",
 	}
 }
+
+labels_watched(labels) if match.labels(data.settings.watch.labels, labels)

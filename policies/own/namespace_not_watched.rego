@@ -10,8 +10,7 @@ import data.cuegate.match
 # labels:
 #   id: namespace-not-watched
 ignore contains reason if {
-	data.settings.watch.namespaces != []
-	not match.name(data.settings.watch.namespaces, input.object.namespace)
+	not namespace_watched(input.object.namespace)
 	mine
 	reason := {
 		"id": "namespace-not-watched",
@@ -29,8 +28,7 @@ ignore contains reason if {
 # labels:
 #   id: namespace-not-watched
 ignore contains reason if {
-	data.settings.watch.namespaceLabels != {}
-	not match.labels(data.settings.watch.namespaceLabels, input.namespace.labels)
+	not namespace_labels_watched(input.namespace.labels)
 	mine
 	reason := {
 		"id": "namespace-not-watched",
@@ -42,5 +40,11 @@ ignore contains reason if {
 		"fix": "Ask the platform team to label the namespace.",
 	}
 }
+
+namespace_watched(_) if data.settings.watch.namespaces == []
+
+namespace_watched(name) if match.name(data.settings.watch.namespaces, name)
+
+namespace_labels_watched(labels) if match.labels(data.settings.watch.namespaceLabels, labels)
 
 label_list(labels) := concat(", ", sort([sprintf("%s=%s", [key, value]) | some key, value in labels]))

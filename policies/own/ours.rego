@@ -64,7 +64,29 @@ class_name := input.class.annotation
 class_name := input.class.name if not input.class.annotation
 
 # The edit that makes any object ours.
-class_fix := sprintf("To have Cuegate serve it, set spec.ingressClassName to an IngressClass of controller %q%s.", [
+# What edit makes the object ours: the annotation must go where it stands against the
+# field.
+class_fix := "To have Cuegate serve it, remove the annotation kubernetes.io/ingress.class, which has precedence over spec.ingressClassName." if {
+	input.class.annotation
+	input.class.name
+} else := sprintf("To have Cuegate serve it, set spec.ingressClassName to an IngressClass of controller %q%s.", [
 	data.settings.controller,
-	concat("", [sprintf(", such as %q", [name]) | some i, name in data.settings.classes; i == 0]),
+	concat("", [sprintf(", such as %q", [name]) |
+		some i, name in data.settings.classes
+		i == 0
+		name != object.get(input.class, "name", "")
+	]),
 ])
+
+# METADATA
+# title: Served claim
+# description: |
+#   The claim is of an Ingress that is ours and watched, whatever else may be wrong
+#   with it.
+# scope: document
+served(claim) if {
+	ours(claim.class)
+	namespace_watched(claim.namespace)
+	namespace_labels_watched(claim.namespaceLabels)
+	labels_watched(claim.labels)
+}

@@ -76,11 +76,14 @@ target(changes) := object.union(
 # A claim of another namespace that counts, with the changes.
 claim(changes) := object.union(
 	{
+		"host": "cafe.example.com",
 		"namespace": "bar",
 		"name": "bar-ingress",
 		"since": "2023-01-01T00:00:00Z",
 		"older": true,
 		"class": {"name": "tyk", "known": true, "controller": "cuegate.dev/ingress-controller"},
+		"labels": {},
+		"namespaceLabels": {},
 	},
 	changes,
 )
@@ -97,7 +100,7 @@ with_route(changes) := with_facts({"routes": [object.union(facts.routes[0], chan
 # The facts with an annotation that sets the paths.
 with_override(key, value, paths) := with_facts({
 	"object": {"annotations": {key: value}},
-	"overrides": [{"key": key, "paths": paths}],
+	"overrides": [{"key": key, "paths": paths, "strings": [value]}],
 })
 
 # The finished facts with changes to the one definition.

@@ -4,20 +4,18 @@ package policy
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
-	"path"
 	"slices"
 	"strings"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/rego"
 	"github.com/open-policy-agent/opa/v1/storage/inmem"
-	"sigs.k8s.io/yaml"
 
 	"github.com/cuegate/cuegate/engine/internal/problem"
+	"github.com/cuegate/cuegate/engine/internal/schema"
 )
 
 // Rules are the policies of one bundle, compiled. They are safe for concurrent use.
@@ -34,34 +32,49 @@ type Source struct {
 	FS fs.FS
 	// Name is put before the names of files in problems, e.g. "policies".
 	Name string
+	// Builtin: the source is ours, and its rules may stand there for others to use.
+	Builtin bool
+}
+
+// Types hold the policies to what there is.
+type Types struct {
+	// Input is the JSON Schema of `input`, decoded.
+	Input any
+	// Settings checks `data.settings`, whole.
+	Settings func(settings any) []schema.Violation
+	// Setting checks a path below `data.settings` that a rule reads.
+	Setting func(path []string) *schema.Violation
 }
 
 // Load compiles the policies of several sources as one. Data of a later source
 // is merged over that of an earlier one: objects key by key, anything else as a
-// whole. input is the JSON Schema that types `input`. Problems come all at once.
-func Load(ctx context.Context, input any, sources ...Source) (*Rules, []problem.Problem) {
-	modules := map[string]*ast.Module{}
-	data := map[string]any{}
+// whole. Problems come all at once.
+func Load(ctx context.Context, types Types, sources ...Source) (*Rules, []problem.Problem) {
+	f := files{modules: map[string]*ast.Module{}, builtin: map[*ast.Module]bool{}, data: map[string]any{}}
 	var ps []problem.Problem
 	for _, src := range sources {
-		ps = append(ps, src.read(modules, data)...)
+		ps = append(ps, f.read(src)...)
 	}
+	ps = append(ps, f.checkData(types)...)
+	modules, data := f.modules, f.data
 	capabilities := pure()
 	if impure := findImpure(modules); len(impure) > 0 {
 		// They are reported; the compiler shall find what else is wrong.
 		ps = append(ps, impure...)
 		capabilities = ast.CapabilitiesForThisVersion()
 	}
-	types := ast.NewSchemaSet()
-	types.Put(ast.SchemaRootRef, input)
+	schemas := ast.NewSchemaSet()
+	schemas.Put(ast.SchemaRootRef, types.Input)
 	compiler := ast.NewCompiler().
 		WithCapabilities(capabilities).
-		WithSchemas(types).
+		WithSchemas(schemas).
 		WithStrict(true).
 		SetErrorLimit(0)
 	compiler.Compile(modules)
 	if compiler.Failed() {
 		ps = append(ps, problems(compiler.Errors)...)
+	} else {
+		ps = append(ps, f.checkRules(compiler, types)...)
 	}
 	if len(ps) > 0 {
 		return nil, problem.Sort(ps)
@@ -83,89 +96,6 @@ func Load(ctx context.Context, input any, sources ...Source) (*Rules, []problem.
 		*target = prepared
 	}
 	return &r, nil
-}
-
-// read adds the files of a source to modules and data.
-func (src Source) read(modules map[string]*ast.Module, data map[string]any) []problem.Problem {
-	var ps []problem.Problem
-	err := fs.WalkDir(src.FS, ".", func(name string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
-		}
-		full := path.Join(src.Name, name)
-		switch {
-		case strings.HasSuffix(name, "_test.rego"):
-		case path.Ext(name) == ".rego":
-			text, err := fs.ReadFile(src.FS, name)
-			if err != nil {
-				return err
-			}
-			// Without this an operator's file could silently stand in for one of ours.
-			for i := 2; modules[full] != nil; i++ {
-				full = fmt.Sprintf("%s (%d)", path.Join(src.Name, name), i)
-			}
-			m, err := ast.ParseModuleWithOpts(full, string(text), ast.ParserOptions{
-				ProcessAnnotation: true,
-			})
-			if err != nil {
-				ps = append(ps, problems(err)...)
-				return nil
-			}
-			modules[full] = m
-		case slices.Contains([]string{"data.yaml", "data.yml", "data.json"}, path.Base(name)):
-			text, err := fs.ReadFile(src.FS, name)
-			if err != nil {
-				return err
-			}
-			if p := addData(data, path.Dir(name), text); p != nil {
-				p.File = full
-				ps = append(ps, *p)
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		ps = append(ps, problem.Problem{File: src.Name, Message: err.Error()})
-	}
-	return ps
-}
-
-// addData merges a data file into data, below the path of its folder.
-func addData(data map[string]any, dir string, text []byte) *problem.Problem {
-	raw, err := yaml.YAMLToJSONStrict(text)
-	if err != nil {
-		return &problem.Problem{Message: strings.TrimPrefix(err.Error(), "yaml: ")}
-	}
-	var content any
-	dec := json.NewDecoder(strings.NewReader(string(raw)))
-	dec.UseNumber()
-	if err := dec.Decode(&content); err != nil {
-		return &problem.Problem{Message: err.Error()}
-	}
-	object, ok := content.(map[string]any)
-	if !ok {
-		return &problem.Problem{Message: "data must be an object"}
-	}
-	if dir != "." {
-		parts := strings.Split(dir, "/")
-		for _, part := range slices.Backward(parts) {
-			object = map[string]any{part: object}
-		}
-	}
-	merge(data, object)
-	return nil
-}
-
-func merge(into, from map[string]any) {
-	for k, v := range from {
-		a, aok := into[k].(map[string]any)
-		b, bok := v.(map[string]any)
-		if aok && bok {
-			merge(a, b)
-		} else {
-			into[k] = v
-		}
-	}
 }
 
 // pure returns the capabilities of OPA without any built-in that reaches the

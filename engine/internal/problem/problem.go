@@ -1,11 +1,13 @@
 // Package problem holds the one shape in which everything that is wrong with a
-// bundle is reported.
+// bundle is reported, and reads the errors of YAML decoders.
 package problem
 
 import (
 	"cmp"
 	"fmt"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -35,6 +37,31 @@ func (p Problem) String() string {
 	}
 	b.WriteString(p.Message)
 	return b.String()
+}
+
+var yamlAt = regexp.MustCompile(`line (\d+): `)
+
+// YAMLLine gives the line that an error of a YAML decoder names, or 0.
+func YAMLLine(err error) int {
+	if m := yamlAt.FindStringSubmatch(err.Error()); m != nil {
+		n, _ := strconv.Atoi(m[1])
+		return n
+	}
+	return 0
+}
+
+// yamlValues match what such errors quote of the document: it may be a secret.
+var yamlValues = regexp.MustCompile("`[^`]*`|'[^']*'")
+
+// YAMLMessage gives the message of such an error without its line and without values,
+// on one line.
+func YAMLMessage(err error) string {
+	msg := yamlAt.ReplaceAllString(err.Error(), "")
+	msg = yamlValues.ReplaceAllString(msg, "(not shown)")
+	for _, prefix := range []string{"error converting YAML to JSON: ", "yaml: ", "unmarshal errors:\n  "} {
+		msg = strings.TrimPrefix(msg, prefix)
+	}
+	return strings.Join(strings.Fields(msg), " ")
 }
 
 // Sort puts problems in the order of a reader: by file, line and column, each

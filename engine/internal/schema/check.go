@@ -145,6 +145,22 @@ func compileKind(k cue.Kind) (check, error) {
 	}, nil
 }
 
+// kindOf is the kind that CUE sees in a decoded JSON scalar.
+func kindOf(x any) cue.Kind {
+	switch x := x.(type) {
+	case string:
+		return cue.StringKind
+	case bool:
+		return cue.BoolKind
+	case json.Number:
+		if isInt(x) {
+			return cue.IntKind
+		}
+		return cue.FloatKind
+	}
+	return cue.BottomKind
+}
+
 // isInt follows CUE, to which 1.0 and 1e3 are no integers.
 func isInt(n json.Number) bool { return !strings.ContainsAny(string(n), ".eE") }
 

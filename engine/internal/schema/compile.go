@@ -6,7 +6,7 @@
 // rest when it is compiled, so that nothing goes unchecked:
 //
 //	{a?: T, b?: T}     a closed struct; fields optional or required
-//	{[string]: T}      a map
+//	{[string]: T}      a map; a constraint on strings may stand for string
 //	[...T]             a list
 //	T & T, T | T       of scalars
 //	string, bool, int, number, int64, uint16, ..., "literal"
@@ -15,6 +15,7 @@
 package schema
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -26,6 +27,7 @@ import (
 // Schema is a compiled definition. It is safe for concurrent use.
 type Schema struct {
 	root *node
+	what string
 }
 
 type shape uint8
@@ -47,14 +49,19 @@ type node struct {
 	// names of fields that must be there.
 	required []string
 	elem     *node // mapping, list
+	key      *node // mapping; nil when any key will do
 	check    check // scalar
-	// what a scalar may be, for messages.
-	want string
-	doc  string
+	// kind and values say what a scalar may be, want says it in words. values are
+	// there when these strings alone will do.
+	kind   cue.Kind
+	values []string
+	want   string
+	doc    string
 }
 
-// Compile compiles v. The error names the path that it does not understand.
-func Compile(v cue.Value) (*Schema, error) {
+// Compile compiles v; what names a document of it in messages, e.g. "an API
+// definition". The error names the path that it does not understand.
+func Compile(v cue.Value, what string) (*Schema, error) {
 	if err := v.Err(); err != nil {
 		return nil, err
 	}
@@ -62,7 +69,7 @@ func Compile(v cue.Value) (*Schema, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Schema{root: n}, nil
+	return &Schema{root: n, what: what}, nil
 }
 
 func compile(v cue.Value, at []string) (*node, error) {
@@ -80,8 +87,8 @@ func compile(v cue.Value, at []string) (*node, error) {
 		if kind&(cue.StructKind|cue.ListKind) != 0 {
 			return nil, fmt.Errorf("%s: a value of kind %s is not understood", strings.Join(at, "."), kind)
 		}
-		n.shape = scalar
-		n.want = describe(v)
+		n.shape, n.kind = scalar, kind
+		n.want, n.values = describe(v), enumerated(v)
 		n.check, err = compileCheck(v)
 		if err != nil {
 			err = fmt.Errorf("%s: %w", strings.Join(at, "."), err)
@@ -114,12 +121,18 @@ func (n *node) compileStruct(v cue.Value, at []string) error {
 			n.required = append(n.required, name)
 		}
 	}
-	pattern := v.LookupPath(cue.MakePath(cue.AnyString))
+	key, pattern, err := patternOf(v)
+	if err != nil {
+		return err
+	}
 	switch {
 	case len(n.fields) > 0 && pattern.Exists():
 		return fmt.Errorf("%s: fields beside a pattern are not understood", strings.Join(at, "."))
 	case pattern.Exists():
 		n.shape = mapping
+		if n.key, err = compileKey(key, at); err != nil {
+			return err
+		}
 		n.elem, err = compile(pattern, append(at, "*"))
 		return err
 	case len(n.fields) == 0:
@@ -132,12 +145,57 @@ func (n *node) compileStruct(v cue.Value, at []string) error {
 	return nil
 }
 
-func doc(v cue.Value) string {
-	var lines []string
-	for _, g := range v.Doc() {
-		lines = append(lines, strings.TrimSpace(g.Text()))
+// patternOf gives the constraint on the keys of a map, and that on their values.
+// Of "..." there is the latter only.
+func patternOf(v cue.Value) (key, value cue.Value, err error) {
+	it, err := v.Fields(cue.Optional(true), cue.Patterns(true))
+	if err != nil {
+		return key, value, err
 	}
-	return strings.Join(lines, " ")
+	for it.Next() {
+		if s := it.Selector(); s.ConstraintType() == cue.PatternConstraint {
+			if value.Exists() {
+				return key, value, errors.New("several patterns of keys are not understood")
+			}
+			key, value = s.Pattern(), it.Value()
+		}
+	}
+	if !value.Exists() {
+		value = v.LookupPath(cue.MakePath(cue.AnyString))
+	}
+	return key, value, nil
+}
+
+// compileKey compiles the constraint on the keys of a map; nil lets any key pass.
+func compileKey(v cue.Value, at []string) (*node, error) {
+	if !v.Exists() {
+		return nil, nil
+	}
+	if op, _ := v.Expr(); op == cue.NoOp && !v.IsConcrete() {
+		return nil, nil
+	}
+	return compile(v, append(slices.Clone(at), "[]"))
+}
+
+// doc gives the comment on a place or, where it has none, on the definition that
+// stands there, without the name of that: "#Port is a TCP port."
+func doc(v cue.Value) string {
+	text := comments(v)
+	if text == "" {
+		text = comments(cue.Dereference(v))
+	}
+	if name, rest, ok := strings.Cut(text, " is "); ok && strings.HasPrefix(name, "#") && !strings.Contains(name, " ") {
+		return rest
+	}
+	return text
+}
+
+func comments(v cue.Value) string {
+	var words []string
+	for _, g := range v.Doc() {
+		words = append(words, strings.Fields(g.Text())...)
+	}
+	return strings.Join(words, " ")
 }
 
 // describe says in the author's words what a scalar may be.
@@ -155,4 +213,27 @@ func describe(v cue.Value) string {
 		return "a string or a whole number"
 	}
 	return v.IncompleteKind().String()
+}
+
+// enumerated lists the strings of a disjunction of nothing else, but for "", which
+// stands for the absent field.
+func enumerated(v cue.Value) []string {
+	op, args := v.Expr()
+	if op == cue.SelectorOp {
+		op, args = cue.Dereference(v).Expr()
+	}
+	if op != cue.OrOp {
+		return nil
+	}
+	var values []string
+	for _, a := range args {
+		s, err := a.String()
+		if err != nil {
+			return nil
+		}
+		if s != "" {
+			values = append(values, s)
+		}
+	}
+	return values
 }

@@ -1,6 +1,7 @@
 package schema_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -16,6 +17,8 @@ import (
 	"cuelang.org/go/cue/load"
 	"cuelang.org/go/cue/token"
 	cuejson "cuelang.org/go/encoding/json"
+
+	"github.com/cuegate/cuegate/engine/internal/schema"
 )
 
 // definitionSchema is tyk.#Definition, loaded once for all tests.
@@ -151,8 +154,10 @@ func validSample(f definitionField, enums map[string][]string) any {
 		return "PATCH"
 	case "listen_path":
 		return "/orders/{id:[0-9]{3}}/"
-	case "target_url", "override_target":
+	case "target_url", "override_target", "url", "token_url", "issuer":
 		return "https://upstream.example:8443/base?k=v"
+	case "expires", "expiration":
+		return "2026-03-04 05:06"
 	case "code", "error_code", "error_response_code", "cache_response_codes[]":
 		return 404
 	}
@@ -234,6 +239,16 @@ func TestDefinitionEnums(t *testing.T) {
 	}
 }
 
+// What may and what may not stand in several places.
+var (
+	headerValues    = []any{"", "x", "a\tb", "$tyk_context.request_id", "bücher", "no-cache, max-age=0"}
+	badHeaderValues = []any{"a\r\nX-Admin: 1", "a\n", "\r", "\u0000", "\u007f"}
+	headerKeys      = []any{map[string]any{}, map[string]any{"X-Y_z": "1"}, map[string]any{"a": "", "B.c": ""}}
+	badHeaderKeys   = []any{map[string]any{"": "x"}, map[string]any{"X Y": "x"}, map[string]any{"X:": "x"}, map[string]any{"X\r\nY": "x"}, map[string]any{"é": "x"}}
+	addresses       = []any{"", "https://id.example.com/token", "http://10.0.0.1:8080"}
+	badAddresses    = []any{"id.example.com", "//id.example.com", "id.example.com/token", "https://", "https://a b", "https://a\n", "localhost:8080"}
+)
+
 func TestDefinitionConstraints(t *testing.T) {
 	const ep = "version_data.versions.*.extended_paths."
 	long := strings.Repeat("a", 200)
@@ -243,9 +258,10 @@ func TestDefinitionConstraints(t *testing.T) {
 	}{
 		{"proxy.target_url",
 			[]any{"", "http://tea-svc.shop:80", "http://10.0.0.1:9191/base?k=v#f", "h2c://x", "wss://x/y", "grpc://x:1", "grpcs://x",
-				"tls://[::1]:443", "tyk://self/x", "tcp://db:5432", "https://u:p@x/", "http://bücher.example/ä", "secrets://target"},
+				"tls://[::1]:443", "http://x:65535", "http://x:0443/y", "http://[::1:99999]:80", "http://x/a:70000", "http://x?q=:70000", "tyk://self/x", "tcp://db:5432", "https://u:p@x/", "http://bücher.example/ä", "secrets://target"},
 			[]any{"127.0.0.1:9191", "//x", "http://", "http:///x", "http://:80", "http:/x", "HTTP://x", "ftp://x", "javascript:alert(1)",
-				"http://a b/", "http://a/b c", "http://a/\n", "http://a\t", "http://a/\u00a0", "http://a/\u0000", " http://a", "http://?q"}},
+				"http://a b/", "http://a/b c", "http://a/\n", "http://a\t", "http://a/\u00a0", "http://a/\u0000", " http://a", "http://?q",
+				"http://x:65536", "http://x:99999/y", "http://x:100000", "http://u:p@x:70000?k", "http://[::1]:065536#f"}},
 		{"version_data.versions.*.override_target",
 			[]any{"", "http://x"}, []any{"x", "x:80"}},
 		{"proxy.target_list[]",
@@ -253,6 +269,30 @@ func TestDefinitionConstraints(t *testing.T) {
 		{"proxy.listen_path",
 			[]any{"/", "/f", "/f/", "/foo{p:(?:/|$)}", "/f/{id:[0-9]+}/g", "/f/{id:[0-9]{3}}", "/café", "/v1.0/a+b", "/{p:(?:|/aaaa)}", "/a*(b)|c"},
 			[]any{"", "f", "f/", "/f g", "/f\tg", "/f\n", "/f\u0000", "/f\u0085", "/f\u2028", "/f{", "/f}", "/{a{b}", "/f{a}}", " /f", "http://x/"}},
+		{"version_data.versions.*.expires",
+			[]any{"", "-1", "2026-01-02 15:04"},
+			[]any{"tomorrow", "never", "2026-01-02", "2026-13-02 15:04", "2026-01-02 24:00", "2026-01-02T15:04:05Z", "2026-01-02 15:04:05", "2026-01-02 15:04\n"}},
+		{"certificates[]", []any{"5e9d9544a1dcd60001d0ed20", "default58b8"}, []any{"", "/etc/tls.pem", "a/b", "a b", "a\n"}},
+		{"client_certificates[]", []any{"5e9d9544a1dcd60001d0ed20"}, []any{"", "../x"}},
+		{"version_data.versions.*.global_headers.*", headerValues, badHeaderValues},
+		{"version_data.versions.*.global_response_headers.*", headerValues, badHeaderValues},
+		{ep + "transform_headers[].add_headers.*", headerValues, badHeaderValues},
+		{ep + "mock_response[].headers.*", headerValues, badHeaderValues},
+		{"uptime_tests.check_list[].headers.*", headerValues, badHeaderValues},
+		{"graphql.engine.global_headers[].value", headerValues, badHeaderValues},
+		{"version_data.versions.*.global_headers", headerKeys, badHeaderKeys},
+		{"version_data.versions.*.global_response_headers", headerKeys, badHeaderKeys},
+		{ep + "transform_response_headers[].add_headers", headerKeys, badHeaderKeys},
+		{ep + "ignored[].method_actions.*.headers", headerKeys, badHeaderKeys},
+		{"graphql.proxy.request_headers", headerKeys, badHeaderKeys},
+		{"graphql.supergraph.global_headers", headerKeys, badHeaderKeys},
+		{"version_data.versions.*.global_headers_remove[]", []any{"", "X-Y"}, []any{"X Y", "X:"}},
+		{"auth_configs.*.auth_header_name", []any{"", "X-Key"}, []any{"X Key", "X-Key\r\n"}},
+		{"upstream_auth.oauth.client_credentials.token_url", addresses, badAddresses},
+		{"upstream_auth.oauth.password.token_url", addresses, badAddresses},
+		{"openid_options.providers[].issuer", addresses, badAddresses},
+		{"external_oauth.providers[].introspection.url", addresses, badAddresses},
+		{"graphql.supergraph.subgraphs[].url", append([]any{"tyk://self"}, addresses...), badAddresses},
 		{"domain",
 			[]any{"", "a.example.com", "a.example.com:8080", "{?:[^.]+}.example.com", "{sub:[^.]+}.example.test", "{s:[a-z]{2}}.x", "{S:[A-Z]}.x", "x-1_2.y", "bücher.example"},
 			[]any{"A.example.com", "a.Example.com", "http://a.com", "a.com/", "a b.com", "a.com\n", "{x.example.com", "x}.example.com", "É.com"}},
@@ -299,11 +339,69 @@ func TestDefinitionConstraints(t *testing.T) {
 			if err := accepts(at(test.path, value)); err != nil {
 				t.Errorf("%s: %#v is refused: %v", test.path, value, err)
 			}
+			if v := violations(t, at(test.path, value)); len(v) > 0 {
+				t.Errorf("%s: %#v is refused by the compiled schema: %v", test.path, value, v)
+			}
 		}
 		for _, value := range test.bad {
 			if accepts(at(test.path, value)) == nil {
 				t.Errorf("%s: takes %#v", test.path, value)
 			}
+			if len(violations(t, at(test.path, value))) == 0 {
+				t.Errorf("%s: the compiled schema takes %#v", test.path, value)
+			}
+		}
+	}
+}
+
+// compiledDefinition is what the engine validates with.
+var compiledDefinition = sync.OnceValue(func() *schema.Schema {
+	def, _ := definitionSchema()
+	s, err := schema.Compile(def, "an API definition")
+	if err != nil {
+		panic(err)
+	}
+	return s
+})
+
+func violations(t *testing.T, doc any) []schema.Violation {
+	t.Helper()
+	raw, err := json.Marshal(doc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	dec.UseNumber()
+	var v any
+	if err := dec.Decode(&v); err != nil {
+		t.Fatal(err)
+	}
+	return compiledDefinition().Validate(v)
+}
+
+func TestViolationsSayWhatIsWanted(t *testing.T) {
+	const headers = "version_data.versions.*.global_headers"
+	for _, test := range []struct {
+		path, want string
+		value      any
+	}{
+		{"jwt_signing_method", `wants one of "hmac", "rsa", "ecdsa"`, "none"},
+		{"jwt_signing_method", `wants one of "hmac", "rsa", "ecdsa", not a number`, 5},
+		{"graphql.proxy.subscription_type", `wants one of "graphql-ws", "graphql-transport-ws", "sse"`, "x"},
+		{"jwt_jwks_uris[].cache_timeout", `is a number that is not allowed here (How long the set is kept`, -5},
+		{"jwt_jwks_uris[].cache_timeout", `is a string that is not allowed here (How long the set is kept`, "x"},
+		{"jwt_jwks_uris[].cache_timeout", `wants a string or a whole number, not true or false`, true},
+		{"session_lifetime", `is a number that is not allowed here (How long a key lives`, -1},
+		{"session_lifetime", `wants a whole number, without a fraction or an exponent`, 1.5},
+		{"session_lifetime", `wants a whole number, not a string`, "1"},
+		{"hmac_allowed_clock_skew", `wants a number, not a string`, "1"},
+		{"proxy.target_url", `is a string that is not allowed here (Upstream address`, "http://x:70000"},
+		{headers, `is a key that is not allowed here (the name of a header`, map[string]any{"X Y": "1"}},
+		{headers, `is a string that is not allowed here (a text without line breaks`, map[string]any{"X-Y": "\n"}},
+	} {
+		v := violations(t, at(test.path, test.value))
+		if len(v) != 1 || !strings.HasPrefix(v[0].Message, test.want) {
+			t.Errorf("%s: %#v gives %v, want %s", test.path, test.value, v, test.want)
 		}
 	}
 }
@@ -353,12 +451,14 @@ func schemaPaths(v cue.Value, path string, found map[string]cue.Kind) {
 		schemaPaths(it.Value(), prefix+it.Selector().Unquoted(), found)
 	}
 	// A struct that is open ("...") has any field too, but is no map.
-	open := path == "hook_references[]" || path == "graphql.type_field_configurations[]"
-	if elem := v.LookupPath(cue.MakePath(cue.AnyString)); elem.Exists() && !open {
+	for it, _ := v.Fields(cue.Optional(true), cue.Patterns(true)); it.Next(); {
+		if it.Selector().ConstraintType() != cue.PatternConstraint {
+			continue
+		}
 		if named {
 			found[path+" has fields and a pattern"] = 0
 		}
-		schemaPaths(elem, prefix+"*", found)
+		schemaPaths(it.Value(), prefix+"*", found)
 	}
 }
 

@@ -2,10 +2,12 @@ package schema
 
 import (
 	"fmt"
-	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"cuelang.org/go/cue"
 )
 
 // Violation is one way in which a document does not fit.
@@ -31,7 +33,7 @@ func (v Violation) Error() string {
 // Validate checks a document as encoding/json decodes it with UseNumber. It
 // returns every violation, in the order of paths.
 func (s *Schema) Validate(doc any) []Violation {
-	var c collector
+	c := collector{unknown: s.unknown()}
 	c.visit(s.root, doc)
 	return c.found
 }
@@ -42,7 +44,7 @@ func (s *Schema) ValidateAt(path []string, value any) []Violation {
 	if _, v := s.Shape(path); v != nil {
 		return []Violation{*v}
 	}
-	c := collector{path: slices.Clone(path)}
+	c := collector{path: slices.Clone(path), unknown: s.unknown()}
 	c.visit(s.at(path), value)
 	return c.found
 }
@@ -78,7 +80,11 @@ func (s *Schema) at(path []string) *node {
 type collector struct {
 	path  []string
 	found []Violation
+	// unknown is what is said of an unknown field.
+	unknown string
 }
+
+func (s *Schema) unknown() string { return "no such field in " + s.what }
 
 func (c *collector) visit(n *node, x any) {
 	switch n.shape {
@@ -111,17 +117,22 @@ func (c *collector) visit(n *node, x any) {
 func (c *collector) visitFields(n *node, m map[string]any) {
 	before := len(c.found)
 	for k, v := range m {
+		if n.key != nil && !n.key.check(k) {
+			c.path = append(c.path, k)
+			c.add(Violation{Message: n.key.explainKey()})
+			c.path = c.path[:len(c.path)-1]
+		}
 		child := n.elem
 		if n.shape == object {
 			child = n.fields[k]
 		}
 		c.path = append(c.path, k)
 		if child == nil {
-			near := nearest(k, n.names)
+			near := Nearest(k, n.names)
 			if near != "" {
 				near = Join(append(slices.Clone(c.path[:len(c.path)-1]), near))
 			}
-			c.add(Violation{Unknown: true, Message: "no such field in an API definition", Nearest: near})
+			c.add(Violation{Unknown: true, Message: c.unknown, Nearest: near})
 		} else {
 			c.visit(child, v)
 		}
@@ -145,13 +156,39 @@ func (c *collector) add(v Violation) {
 // explain says what a scalar wants. It never repeats the value: it may be a secret.
 func (n *node) explain(x any) string {
 	got := KindOf(x)
-	if n.want == "a "+strings.TrimPrefix(got, "a ") || n.want == got || n.want == "a whole number" && got == "a number" {
-		if n.doc != "" {
-			return fmt.Sprintf("is %s that is not allowed here (%s)", n.want, strings.TrimSuffix(n.doc, "."))
-		}
-		return fmt.Sprintf("is %s that is not allowed here", n.want)
+	switch {
+	case len(n.values) > 0 && kindOf(x) == cue.StringKind:
+		return "wants " + n.oneOf()
+	case len(n.values) > 0:
+		return fmt.Sprintf("wants %s, not %s", n.oneOf(), got)
+	case kindOf(x) == cue.FloatKind && n.kind&cue.NumberKind == cue.IntKind:
+		return fmt.Sprintf("wants %s, without a fraction or an exponent", n.want)
+	case kindOf(x)&n.kind == 0:
+		return fmt.Sprintf("wants %s, not %s", n.want, got)
+	case n.doc != "":
+		return fmt.Sprintf("is %s that is not allowed here (%s)", got, strings.TrimSuffix(n.doc, "."))
 	}
-	return fmt.Sprintf("wants %s, not %s", n.want, got)
+	return fmt.Sprintf("is %s that is not allowed here", got)
+}
+
+// explainKey says why a key cannot stand in a map.
+func (n *node) explainKey() string {
+	if n.doc == "" {
+		return "is a key that is not allowed here"
+	}
+	return fmt.Sprintf("is a key that is not allowed here (%s)", strings.TrimSuffix(n.doc, "."))
+}
+
+// oneOf lists the strings that will do.
+func (n *node) oneOf() string {
+	quoted := make([]string, len(n.values))
+	for i, s := range n.values {
+		quoted[i] = strconv.Quote(s)
+	}
+	if len(quoted) == 1 {
+		return quoted[0]
+	}
+	return "one of " + strings.Join(quoted, ", ")
 }
 
 // KindOf says what a decoded JSON value is, with its article.
@@ -191,11 +228,11 @@ func (s *Schema) Shape(path []string) ([]string, *Violation) {
 		case object:
 			child := n.fields[key]
 			if child == nil {
-				near := nearest(key, n.names)
+				near := Nearest(key, n.names)
 				if near != "" {
 					near = Join(append(append(slices.Clone(path[:i]), near), path[i+1:]...))
 				}
-				return nil, &Violation{Path: path[:i+1], Unknown: true, Message: "no such field in an API definition", Nearest: near}
+				return nil, &Violation{Path: path[:i+1], Unknown: true, Message: s.unknown(), Nearest: near}
 			}
 			shape, n = append(shape, key), child
 		case scalar:
@@ -203,6 +240,36 @@ func (s *Schema) Shape(path []string) ([]string, *Violation) {
 		}
 	}
 	return shape, nil
+}
+
+// Known checks a path in the form that Shape gives: the elements of lists have no
+// number. It is nil where the schema has the path.
+func (s *Schema) Known(shape []string) *Violation {
+	n := s.root
+	for i, key := range shape {
+		for n.shape == list {
+			n = n.elem
+		}
+		switch n.shape {
+		case anything:
+			return nil
+		case mapping:
+			n = n.elem
+		case scalar:
+			return &Violation{Path: shape[:i+1], Unknown: true, Message: fmt.Sprintf("%s has no fields: it is %s", Join(shape[:i]), n.want)}
+		case object:
+			child := n.fields[key]
+			if child == nil {
+				v := &Violation{Path: shape[:i+1], Unknown: true, Message: s.unknown()}
+				if near := Nearest(key, n.names); near != "" {
+					v.Nearest = Join(append(append(slices.Clone(shape[:i]), near), shape[i+1:]...))
+				}
+				return v
+			}
+			n = child
+		}
+	}
+	return nil
 }
 
 // Join writes a path with "." between keys; a "." inside a key becomes "\.".
@@ -262,8 +329,8 @@ func (n *node) deep() bool {
 	return false
 }
 
-// nearest finds the name that is most likely meant, or "".
-func nearest(name string, names []string) string {
+// Nearest finds the name of a sorted list that is most likely meant, or "".
+func Nearest(name string, names []string) string {
 	best, bestAt := "", 1+max(2, utf8.RuneCountInString(name)/3)
 	for _, n := range names {
 		if d := distance(name, n); d < bestAt {
@@ -271,11 +338,6 @@ func nearest(name string, names []string) string {
 		}
 	}
 	return best
-}
-
-// Nearest finds the string of a set that is most likely meant, or "".
-func Nearest[T any](name string, set map[string]T) string {
-	return nearest(name, slices.Sorted(maps.Keys(set)))
 }
 
 // distance counts the edits (insert, delete, replace, swap neighbours) from a to

@@ -55,10 +55,13 @@ type Set struct {
 	// packages by the argument that loaded them.
 	packages   map[string]cue.Value
 	definition *schema.Schema
+	settings   *schema.Schema
 	facts      cue.Value
 	// expressions by "file:line:column", for the origins of values.
 	expressions map[string]string
 	indexed     map[*build.Instance]bool
+	// read are the files that some package holds.
+	read map[string]bool
 	// where each template begins.
 	places map[string]problem.Problem
 }
@@ -81,10 +84,15 @@ func Load(builtin, operator fs.FS) (*Set, []problem.Problem) {
 		return nil, ps
 	}
 	strict, ps := compile(files, holdToContract)
+	ps = append(ps, unread(files, strict)...)
 	strict.facts = strict.packages[schemaPackage].LookupPath(cue.ParsePath("#Facts"))
-	strict.definition, err = schema.Compile(strict.packages[tykPackage].LookupPath(cue.ParsePath("#Definition")))
+	strict.definition, err = schema.Compile(strict.packages[tykPackage].LookupPath(cue.ParsePath("#Definition")), "an API definition")
 	if err != nil {
 		return nil, append(ps, problem.Problem{Message: "compiling tyk.#Definition: " + err.Error()})
+	}
+	strict.settings, err = schema.Compile(strict.packages[schemaPackage].LookupPath(cue.ParsePath("#Settings")), "the settings")
+	if err != nil {
+		return nil, append(ps, problem.Problem{Message: "compiling schema.#Settings: " + err.Error()})
 	}
 	if len(ps) > 0 {
 		return strict, ps
@@ -97,7 +105,7 @@ func Load(builtin, operator fs.FS) (*Set, []problem.Problem) {
 		// A template that asks more of the package tyk than the stand-in has.
 		return strict, nil
 	}
-	s.definition, s.facts = strict.definition, strict.facts
+	s.definition, s.settings, s.facts = strict.definition, strict.settings, strict.facts
 	return s, nil
 }
 
@@ -118,6 +126,7 @@ func compile(files map[string][]byte, hold func(*Set, cue.Value) cue.Value) (*Se
 		expressions: map[string]string{},
 		places:      map[string]problem.Problem{},
 		indexed:     map[*build.Instance]bool{},
+		read:        map[string]bool{},
 	}
 	args := []string{schemaPackage, tykPackage, templatePackage, builtinPackage}
 	if hasPackage(files, "templates") {
@@ -135,6 +144,9 @@ func compile(files map[string][]byte, hold func(*Set, cue.Value) cue.Value) (*Se
 	})
 	var ps []problem.Problem
 	for i, inst := range instances {
+		for _, f := range slices.Concat(inst.BuildFiles, inst.InvalidFiles) {
+			s.read[strings.TrimPrefix(f.Filename, root)] = true
+		}
 		if inst.Err != nil {
 			ps = append(ps, problems(inst.Err)...)
 			continue
@@ -152,6 +164,22 @@ func compile(files map[string][]byte, hold func(*Set, cue.Value) cue.Value) (*Se
 	return s, problem.Sort(ps)
 }
 
+// unread finds files of an operator's bundle that no package holds, and a package
+// templates without templates: what they were to say would not be said.
+func unread(files map[string][]byte, s *Set) []problem.Problem {
+	var ps []problem.Problem
+	for name := range files {
+		if !s.read[name] && !strings.HasPrefix(name, "cue.mod/") {
+			ps = append(ps, problem.Problem{File: name, Message: "this file is not read: templates are in the folder templates, package templates, and in packages that it imports"})
+		}
+	}
+	pkg, ok := s.packages["./templates"]
+	if ok && pkg.Err() == nil && !pkg.LookupPath(cue.ParsePath("templates")).Exists() {
+		ps = append(ps, problem.Problem{File: "templates", Message: "the package has no field templates, so it defines no template"})
+	}
+	return ps
+}
+
 // standIn replaces the files of the package tyk by one that gives each of its
 // definitions in the open form, and #In of the package template by anything: the
 // engine fills it in from a Go type that tests hold to it.
@@ -165,7 +193,7 @@ func standIn(files map[string][]byte, strict *Set) error {
 		return err
 	}
 	for it.Next() {
-		def, err := schema.Compile(it.Value())
+		def, err := schema.Compile(it.Value(), "")
 		if err != nil {
 			return fmt.Errorf("%s: %w", it.Selector(), err)
 		}
@@ -292,6 +320,7 @@ func (s *Set) index(inst *build.Instance) {
 		s.index(imported)
 	}
 	for _, f := range inst.Files {
+		s.read[strings.TrimPrefix(f.Filename, root)] = true
 		ast.Walk(f, func(n ast.Node) bool {
 			s.note(n)
 			return true
@@ -301,6 +330,9 @@ func (s *Set) index(inst *build.Instance) {
 
 // Definition returns tyk.#Definition, compiled.
 func (s *Set) Definition() *schema.Schema { return s.definition }
+
+// Settings returns schema.#Settings, compiled.
+func (s *Set) Settings() *schema.Schema { return s.settings }
 
 // Facts returns schema.#Facts.
 func (s *Set) Facts() cue.Value { return s.facts }

@@ -42,7 +42,7 @@ func (r Rendered) Origins() map[string]Origin {
 	return origins
 }
 
-var reference = regexp.MustCompile(`\bdefaults\.(\w+)`)
+var reference = regexp.MustCompile(`^\*?defaults\.(\w+)( \||$)`)
 
 // origin finds the origin of a value; a value that takes one of #Base's `defaults`
 // has the origin of that.
@@ -105,6 +105,10 @@ func (s *Set) note(n ast.Node) {
 	case *ast.BasicLit:
 		if text, err := literal.Unquote(n.Value); err == nil {
 			s.spelled[text] = true
+		}
+	case *ast.SelectorExpr:
+		if name, _, err := ast.LabelName(n.Sel); err == nil {
+			s.spelled[name] = true
 		}
 	case *ast.Field:
 		name, _, err := ast.LabelName(n.Label)

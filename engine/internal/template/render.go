@@ -79,9 +79,13 @@ func (s *Set) Render(name string, in In, values []byte) (Rendered, error) {
 
 // authorErrors reports what the template's own `errors` says.
 func authorErrors(v cue.Value) error {
-	list := v.LookupPath(pathErrors)
-	if !list.Exists() {
+	if !hasErrors(v) {
 		return nil
+	}
+	list := v.LookupPath(pathErrors)
+	// Decode takes a list that cannot be evaluated for an empty one.
+	if err := list.Validate(cue.Concrete(true)); err != nil {
+		return fault(list, err)
 	}
 	var texts []string
 	if err := list.Decode(&texts); err != nil {
@@ -91,6 +95,18 @@ func authorErrors(v cue.Value) error {
 		return &Fault{Message: strings.Join(texts, "; "), Author: true}
 	}
 	return nil
+}
+
+// hasErrors tells whether the template has `errors`. A list that cannot be evaluated
+// is one, though CUE says of it that it does not exist.
+func hasErrors(v cue.Value) bool {
+	it, err := v.Fields()
+	for err == nil && it.Next() {
+		if it.Selector().String() == "errors" {
+			return true
+		}
+	}
+	return err != nil
 }
 
 // fault finds the cause of an error: validating again gives positions and paths

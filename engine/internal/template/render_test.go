@@ -2,9 +2,11 @@ package template_test
 
 import (
 	"encoding/json"
-	"fmt"
+	"errors"
 	"io/fs"
+	"strings"
 	"testing"
+	"testing/fstest"
 
 	"github.com/cuegate/cuegate"
 	"github.com/cuegate/cuegate/engine/internal/template"
@@ -12,39 +14,89 @@ import (
 
 func sample() template.In {
 	return template.In{ID: "00ff", Org: "default", Name: "cafe-ingress:tea-svc", Slug: "x",
-		Object:    template.Object{Kind: "Ingress", Namespace: "default", Name: "cafe-ingress"},
+		Object:    template.Object{Kind: "Ingress", Namespace: "default", Name: "cafe-ingress", Labels: map[string]string{"team": "shop"}},
 		Namespace: template.Namespace{Name: "default"},
 		Host:      "cafe.example.com", Domain: "cafe.example.com", Path: "/tea", PathType: "Prefix", ListenPath: "/tea{p:(?:/|$)}",
 		Service: template.Service{Name: "tea-svc", Namespace: "default", Port: 80},
 		Target:  "http://tea-svc.default:80", Tags: []string{"ingress"}}
 }
 
-func TestX(t *testing.T) {
-	sub, _ := fs.Sub(cuegate.Builtin(), "cue")
-	s, ps := template.Load(sub, nil)
-	for _, p := range ps {
-		t.Error(p)
+// load loads the built-in templates, and with them one called `mine`.
+func load(tb testing.TB, mine string) *template.Set {
+	tb.Helper()
+	own, err := fs.Sub(cuegate.Builtin(), "cue")
+	if err != nil {
+		tb.Fatal(err)
 	}
-	if s == nil {
-		return
+	const head = "package templates\nimport \"github.com/cuegate/cuegate/cue/template\"\ntemplates: mine: template.#Base & "
+	s, problems := template.Load(own, fstest.MapFS{"templates/mine.cue": {Data: []byte(head + "{in: _, " + mine[1:])}})
+	if len(problems) > 0 {
+		tb.Fatal(problems)
 	}
-	for _, n := range s.Names() {
-		r, err := s.Render(n, sample(), nil)
-		fmt.Println(n, s.Place(n), err, string(r.JSON))
-		if err == nil && n == "tokenAuth" {
-			b, _ := json.MarshalIndent(r.Origins(), "", " ")
-			fmt.Println(string(b))
+	return s
+}
+
+func render(tb testing.TB, s *template.Set, name, values string) (map[string]any, error) {
+	tb.Helper()
+	r, err := s.Render(name, sample(), []byte(values))
+	if err != nil {
+		return nil, err
+	}
+	var api map[string]any
+	if err := json.Unmarshal(r.JSON, &api); err != nil {
+		tb.Fatal(err)
+	}
+	return api, nil
+}
+
+// A value may replace a default and repeat what is fixed; it may not change it.
+func TestRenderUnifiesValues(t *testing.T) {
+	s := load(t, `{api: {use_keyless: false, proxy: strip_listen_path: *true | bool}}`)
+	api, err := render(t, s, "mine", `{"use_keyless": false, "proxy": {"strip_listen_path": false}}`)
+	if err != nil || api["proxy"].(map[string]any)["strip_listen_path"] != false {
+		t.Errorf("%v, %v", api, err)
+	}
+	_, err = render(t, s, "mine", `{"use_keyless": true}`)
+	var f *template.Fault
+	if !errors.As(err, &f) || strings.Join(f.Path, ".") != "use_keyless" || f.Author || len(f.Positions) == 0 || f.Positions[0].File != "templates/mine.cue" {
+		t.Errorf("the fault is %#v", err)
+	}
+}
+
+// The errors of a template refuse the route. Some that cannot be evaluated are no
+// permission.
+func TestRenderErrors(t *testing.T) {
+	for text, want := range map[string]string{
+		`{errors: ["not today"]}`:                     "not today",
+		`{errors: []}`:                                "",
+		`{errors: [if in.path == "/tea" {"no tea"}]}`: "no tea",
+		`{errors: [if in.object.labels["tier"] != "shop" {"only shop"}]}`:        "tier",
+		`{errors: ["always", if in.object.labels.tier != "shop" {"only shop"}]}`: "tier",
+	} {
+		_, err := render(t, load(t, text), "mine", `{}`)
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%s: %v does not say %q", text, err, want)
 		}
 	}
-	for _, v := range []string{`{"use_keyless":true}`, `{"bogus":1}`, `{"proxy":{"target_url":3}}`, `{"proxy":{"target_url":"http://x.com"}}`, `{"version_data":{"versions":{"Default":{"extended_paths":{"hard_timeouts":[{"path":"{all}","method":"GET","timeout":60,"fromDashboard":true}]}}}}}`} {
-		r, err := s.Render("tokenAuth", sample(), []byte(v))
-		fmt.Printf("%s %#v %s\n", v, err, r.JSON)
+}
+
+// Labels reach a template by whatever way it spells their keys, and no others do.
+func TestRenderLabels(t *testing.T) {
+	for _, text := range []string{
+		`{api: tags: [in.object.labels.team]}`,
+		`{api: tags: [in.object.labels["team"]]}`,
+		`{api: tags: [for k, v in in.object.labels if k == "team" {v}]}`,
+		`{api: {if in.object.labels.team != _|_ {tags: ["shop"]}}}`,
+	} {
+		api, err := render(t, load(t, text), "mine", `{}`)
+		if err != nil || api["tags"].([]any)[0] != "shop" {
+			t.Errorf("%s: %v, %v", text, api["tags"], err)
+		}
 	}
 }
 
 func BenchmarkRender(b *testing.B) {
-	sub, _ := fs.Sub(cuegate.Builtin(), "cue")
-	s, _ := template.Load(sub, nil)
+	s := load(b, "{}")
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := s.Render("default", sample(), nil); err != nil {
