@@ -1,0 +1,136 @@
+package tyk
+
+import (
+	"bytes"
+	"encoding/json"
+	"math/big"
+	"slices"
+	"strings"
+	"time"
+)
+
+// differences lists the paths, with "." between keys, at which live does not hold
+// what we wrote. A gateway gives a definition back with every field that it knows,
+// so what is in live alone does not count, and a value that is nothing ("", 0,
+// false, an empty list) is the same as none.
+func differences(written, live []byte) []string {
+	var a, b any
+	if decodeNumbers(written, &a) != nil || decodeNumbers(live, &b) != nil {
+		return []string{""}
+	}
+	var c comparison
+	c.compare(a, b)
+	slices.Sort(c.found)
+	return c.found
+}
+
+func decodeNumbers(text []byte, into *any) error {
+	dec := json.NewDecoder(bytes.NewReader(text))
+	dec.UseNumber()
+	return dec.Decode(into)
+}
+
+type comparison struct {
+	path  []string
+	found []string
+}
+
+func (c *comparison) compare(a, b any) {
+	if isNothing(a) && isNothing(b) {
+		return
+	}
+	switch a := a.(type) {
+	case map[string]any:
+		m, _ := b.(map[string]any)
+		for k, v := range a {
+			if isUnread(c.path, k) {
+				continue
+			}
+			c.path = append(c.path, k)
+			c.compare(v, m[k])
+			c.path = c.path[:len(c.path)-1]
+		}
+		return
+	case []any:
+		if l, ok := b.([]any); ok && len(l) == len(a) {
+			c.path = append(c.path, "[]")
+			for i := range a {
+				c.compare(a[i], l[i])
+			}
+			c.path = c.path[:len(c.path)-1]
+			return
+		}
+	case json.Number:
+		if n, ok := b.(json.Number); ok && sameNumber(a, n) {
+			return
+		}
+	case string:
+		if s, ok := b.(string); ok && (s == a || sameDuration(a, s)) {
+			return
+		}
+	default:
+		if a == b {
+			return
+		}
+	}
+	if at := strings.Join(c.path, "."); !slices.Contains(c.found, at) {
+		c.found = append(c.found, at)
+	}
+}
+
+// isNothing tells whether a value is what a gateway puts where there was none.
+func isNothing(v any) bool {
+	switch v := v.(type) {
+	case nil:
+		return true
+	case bool:
+		return !v
+	case string:
+		return v == ""
+	case json.Number:
+		return sameNumber(v, "0")
+	case []any:
+		return len(v) == 0
+	case map[string]any:
+		for _, x := range v {
+			if !isNothing(x) {
+				return false
+			}
+		}
+		return true
+	}
+	return false
+}
+
+func sameNumber(a, b json.Number) bool {
+	if a == b {
+		return true
+	}
+	x, okX := new(big.Rat).SetString(string(a))
+	y, okY := new(big.Rat).SetString(string(b))
+	return okX && okY && x.Cmp(y) == 0
+}
+
+// sameDuration: a gateway writes "60s" as "1m0s".
+func sameDuration(a, b string) bool {
+	x, errX := time.ParseDuration(a)
+	y, errY := time.ParseDuration(b)
+	return errX == nil && errY == nil && x == y
+}
+
+// unread are fields that exports of the Dashboard carry and that a gateway drops
+// (Tyk Gateway v5.11.1).
+var unread = []string{
+	"is_site", "check_host_against_uptime_tests", "disable_expire_analytics", "session_lifetime_disabled",
+	"jwt_disable_issued_at_validation", "jwt_disable_expires_at_validation", "jwt_disable_not_before_validation", "hook_references",
+}
+
+func isUnread(at []string, key string) bool {
+	switch {
+	case len(at) == 0:
+		return slices.Contains(unread, key)
+	case key == "fromDashboard":
+		return slices.Contains(at, "extended_paths")
+	}
+	return key == "_sd_show_port_path" && slices.Equal(at, []string{"proxy", "service_discovery"})
+}

@@ -1,0 +1,347 @@
+package tyk
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tidwall/gjson"
+
+	"github.com/cuegate/cuegate/engine"
+)
+
+// target is one place that definitions are pushed to. Its methods are called one
+// at a time.
+type target struct {
+	settings  Settings
+	options   Options
+	dialect   dialect // nil until the mode is known
+	status    Status
+	inventory *inventory
+	// listed is when the inventory was; the zero time when it is not to be trusted.
+	listed  time.Time
+	refused map[string]refusal // by api_id
+	certs   certificates
+}
+
+// refusal is a definition that a target did not take: the same is not tried again
+// for a while, longer each time.
+type refusal struct {
+	hash  string
+	err   error
+	tries int
+	until time.Time
+}
+
+// Pauses between two tries of a refused definition.
+const (
+	firstRefusal   = 10 * time.Second
+	longestRefusal = 10 * time.Minute
+)
+
+func newTarget(s Settings, o Options) (*target, error) {
+	s = s.withDefaults()
+	if err := s.check(); err != nil {
+		return nil, err
+	}
+	if _, err := newCaller(s); err != nil {
+		return nil, err
+	}
+	return &target{settings: s, options: o, inventory: newInventory(), refused: map[string]refusal{}}, nil
+}
+
+// sync makes the target have what is wanted.
+func (t *target) sync(ctx context.Context, all []engine.Desired) Report {
+	begun := t.options.Now()
+	r := Report{Target: t.settings.Name}
+	r.Err = t.push(ctx, t.sharing(all), &r)
+	if r.Err != nil {
+		t.listed = time.Time{}
+	}
+	r.Status, r.Took = t.status, t.options.Now().Sub(begun)
+	return r
+}
+
+func (t *target) push(ctx context.Context, want []engine.Desired, r *Report) error {
+	wanted := definitions(want)
+	if t.due() {
+		if err := t.refresh(ctx, wanted, r); err != nil {
+			return err
+		}
+	}
+	plan, conflicts := engine.MakePlan(want, t.inventory.live())
+	r.Conflicts, r.Unchanged = conflicts, plan.Unchanged
+	if r.Held = t.held(plan); r.Held != nil {
+		return nil
+	}
+	added, err := t.addCertificates(ctx, want, r)
+	if err != nil {
+		return err
+	}
+	jobs := t.jobs(plan, wanted, r)
+	if len(jobs) == 0 && !added {
+		return t.removeCertificates(ctx, want, r)
+	}
+	b := t.batch(jobs, wanted)
+	if len(jobs) == 0 {
+		err = t.dialect.Reload(ctx) // for the certificates
+	} else {
+		err = b.run(ctx)
+	}
+	t.settle(jobs, r)
+	if err != nil {
+		return err
+	}
+	return t.removeCertificates(ctx, want, r)
+}
+
+// sharing leaves out what is not for this target's tags.
+func (t *target) sharing(all []engine.Desired) []engine.Desired {
+	if len(t.settings.Tags) == 0 {
+		return all
+	}
+	mine := slices.Clone(all)
+	for i := range mine {
+		mine[i].Definitions = slices.DeleteFunc(slices.Clone(mine[i].Definitions), func(d engine.Definition) bool {
+			return !t.shares(d)
+		})
+	}
+	return mine
+}
+
+func (t *target) shares(d engine.Definition) bool {
+	if gjson.GetBytes(d.JSON, "tags_disabled").Bool() {
+		return false
+	}
+	for _, tag := range gjson.GetBytes(d.JSON, "tags").Array() {
+		if slices.Contains(t.settings.Tags, tag.String()) {
+			return true
+		}
+	}
+	return false
+}
+
+func definitions(want []engine.Desired) map[string]*engine.Definition {
+	all := make(map[string]*engine.Definition, len(want))
+	for i := range want {
+		for j := range want[i].Definitions {
+			d := &want[i].Definitions[j]
+			all[d.ID] = d
+		}
+	}
+	return all
+}
+
+// due tells whether the target is to be listed. A clock that was set back counts as
+// an interval that has passed.
+func (t *target) due() bool {
+	past := t.options.Now().Sub(t.listed)
+	return t.listed.IsZero() || past >= t.options.DriftInterval || past < 0
+}
+
+// refresh finds out who answers and lists what it has. After an error, and at the
+// beginning, it reloads before: what was written and never loaded shows then.
+func (t *target) refresh(ctx context.Context, wanted map[string]*engine.Definition, r *Report) error {
+	if err := t.open(ctx); err != nil {
+		return err
+	}
+	if t.listed.IsZero() {
+		if err := t.dialect.Reload(ctx); err != nil {
+			return err
+		}
+	}
+	drift, err := t.list(ctx, wanted)
+	if err != nil {
+		return err
+	}
+	r.Drift = drift
+	t.certs.forget()
+	return nil
+}
+
+func (t *target) list(ctx context.Context, wanted map[string]*engine.Definition) ([]Drift, error) {
+	drift, err := t.inventory.list(ctx, t.dialect, t.options.ClusterID, t.status.Version, wanted)
+	if err != nil {
+		return nil, err
+	}
+	t.listed = t.options.Now()
+	for _, e := range t.inventory.entries {
+		t.certs.own(e.live.Certificates)
+	}
+	return drift, nil
+}
+
+// open finds the dialect and asks for the target's state.
+func (t *target) open(ctx context.Context) error {
+	if t.dialect == nil {
+		d, err := t.detect(ctx)
+		if err != nil {
+			return err
+		}
+		t.dialect = d
+	}
+	status, err := t.dialect.Probe(ctx)
+	if err != nil {
+		return err
+	}
+	t.status = status
+	if status.FromDashboard {
+		return &Rejected{Op: "GET /hello", Status: 500, Message: "this gateway gets its definitions from a Dashboard: push to that"}
+	}
+	return nil
+}
+
+// detect asks in both dialects where the settings do not say which.
+func (t *target) detect(ctx context.Context) (dialect, error) {
+	gateway, err := newGatewayAPI(t.settings)
+	if err != nil {
+		return nil, err
+	}
+	dashboard, err := newDashboardAPI(t.settings)
+	if err != nil {
+		return nil, err
+	}
+	switch t.settings.Mode {
+	case Gateway:
+		return gateway, nil
+	case Dashboard:
+		return dashboard, nil
+	}
+	_, notGateway := gateway.Probe(ctx)
+	if notGateway == nil {
+		return gateway, nil
+	}
+	_, notDashboard := dashboard.Probe(ctx)
+	if notDashboard == nil {
+		return dashboard, nil
+	}
+	var u *Unreachable
+	if errors.As(notGateway, &u) {
+		return nil, notGateway
+	}
+	return nil, fmt.Errorf("neither a gateway nor a Dashboard answers at %s: %w", t.settings.Name, notDashboard)
+}
+
+// held tells whether the plan deletes so much that it is more likely a mistake.
+func (t *target) held(plan engine.Plan) *Held {
+	if t.options.ConfirmDeletes {
+		return nil
+	}
+	h := Held{Live: len(t.inventory.entries)}
+	for _, c := range plan.Changes {
+		if c.Action == engine.Delete {
+			h.Deletes++
+		}
+	}
+	if h.Deletes <= t.options.DeleteFloor || float64(h.Deletes) <= t.options.DeleteShare*float64(h.Live) {
+		return nil
+	}
+	return &h
+}
+
+// jobs makes jobs of the changes, but for those that were refused a short while ago.
+func (t *target) jobs(plan engine.Plan, wanted map[string]*engine.Definition, r *Report) []*job {
+	var jobs []*job
+	for _, c := range plan.Changes {
+		j := &job{Change: c, write: true, loaded: c.Action != engine.Create}
+		if c.Action != engine.Delete {
+			j.definition = wanted[c.ID]
+			if x, ok := t.refused[c.ID]; ok && x.hash == j.definition.Hash && t.options.Now().Before(x.until) {
+				r.Failed = append(r.Failed, Failure{c.ID, c.Owner, x.err})
+				continue
+			}
+			if e := t.inventory.entries[c.ID]; e != nil && e.drift == Renamed {
+				j.touched = 1
+			}
+		}
+		jobs = append(jobs, j)
+	}
+	return jobs
+}
+
+func (t *target) batch(jobs []*job, wanted map[string]*engine.Definition) *batch {
+	return &batch{
+		dialect: t.dialect, concurrency: t.settings.Concurrency, jobs: jobs,
+		list: func(ctx context.Context) error {
+			_, err := t.list(ctx, wanted)
+			return err
+		},
+		entry: func(id string) *entry { return t.inventory.entries[id] },
+		progress: func(phase string, done, total int) {
+			t.options.Progress(Progress{t.settings.Name, phase, done, total})
+		},
+	}
+}
+
+// settle writes down what came of the jobs.
+func (t *target) settle(jobs []*job, r *Report) {
+	for _, j := range jobs {
+		switch {
+		case j.err != nil:
+			r.Failed = append(r.Failed, Failure{j.ID, j.Owner, j.err})
+			t.refuse(j)
+			continue
+		case !j.done:
+			continue
+		case j.Action == engine.Delete:
+			r.Deleted++
+			delete(t.inventory.entries, j.ID)
+		default:
+			t.inventory.entries[j.ID] = t.inventory.pushed(j)
+			if j.Action == engine.Create {
+				r.Created++
+			} else {
+				r.Updated++
+			}
+		}
+		delete(t.refused, j.ID)
+	}
+	slices.SortFunc(r.Failed, func(a, b Failure) int { return strings.Compare(a.ID, b.ID) })
+}
+
+func (t *target) refuse(j *job) {
+	if j.definition == nil {
+		return
+	}
+	x := t.refused[j.ID]
+	if x.hash != j.definition.Hash {
+		x = refusal{hash: j.definition.Hash}
+	}
+	pause := min(firstRefusal<<min(x.tries, 10), longestRefusal)
+	x.tries++
+	x.err, x.until = j.err, t.options.Now().Add(pause)
+	t.refused[j.ID] = x
+}
+
+// next is when a definition that was refused is to be tried again; the zero time
+// when there is none.
+func (t *target) next() time.Time {
+	var first time.Time
+	for _, x := range t.refused {
+		if first.IsZero() || x.until.Before(first) {
+			first = x.until
+		}
+	}
+	return first
+}
+
+// check looks at one definition, another one each time, and tells whether the
+// target still has it: a gateway that was wiped or restarted is found so long before
+// the next list.
+func (t *target) check(ctx context.Context) bool {
+	if t.dialect == nil {
+		return true
+	}
+	for id, e := range t.inventory.entries { // in random order
+		text, err := t.dialect.Get(ctx, id)
+		if err == nil && gjson.GetBytes(text, "config_data.cuegate.hash").String() == e.live.Hash {
+			return true
+		}
+		t.listed = time.Time{}
+		return false
+	}
+	return true
+}
