@@ -19,6 +19,9 @@ type api struct {
 	Protocol       string          `json:"protocol"`
 	ListenPort     int             `json:"listen_port"`
 	Keyless        bool            `json:"use_keyless"`
+	MutualTLS      bool            `json:"use_mutual_tls_auth"`
+	AllowList      bool            `json:"enable_ip_whitelisting"`
+	BlockList      bool            `json:"enable_ip_blacklisting"`
 	Internal       bool            `json:"internal"`
 	Domain         string          `json:"domain"`
 	DomainDisabled bool            `json:"domain_disabled"`

@@ -24,8 +24,9 @@
 // # What is left out
 //
 // Middleware: an API without use_keyless wants a key and refuses every key,
-// whatever its kind of authentication, since there are no keys here; transforms,
-// limits, caches, allow lists, IP lists, mutual TLS and plugins do nothing.
+// whatever its kind of authentication, since there are no keys here; one with mutual
+// TLS or IP lists refuses everybody, since it must not be open; transforms, limits,
+// caches, lists of endpoints and plugins do nothing.
 // Versions in the URL. Everything of the control API but definitions, reloads,
 // certificates and health: /tyk/apis/oas and the others are 404. Of the
 // validation of definitions, only the list of a load balancer is checked. Ports

@@ -81,6 +81,10 @@ func (rt *route) serve(w http.ResponseWriter, r *http.Request) {
 		deny(w, http.StatusForbidden, why)
 		return
 	}
+	if why := rt.api.refuseCaller(); why != "" {
+		deny(w, http.StatusForbidden, why)
+		return
+	}
 	if !rt.api.Keyless {
 		if !rt.api.hasKey(r) {
 			deny(w, http.StatusUnauthorized, "Authorization field missing")
@@ -128,6 +132,18 @@ func (a *api) refuseVersion(r *http.Request) string {
 	}
 	if _, ok := versions[name]; !ok {
 		return "This API version does not seem to exist"
+	}
+	return ""
+}
+
+// refuseCaller refuses everybody where callers are to be told apart by what is not
+// looked at here: an API that relies on it shall not be open.
+func (a *api) refuseCaller() string {
+	switch {
+	case a.MutualTLS:
+		return "Client TLS certificate is required"
+	case a.AllowList, a.BlockList:
+		return "Access from this IP has been disallowed"
 	}
 	return ""
 }
