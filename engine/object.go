@@ -251,7 +251,7 @@ func typed(item []byte, apiVersion, kind string) []byte {
 	return item
 }
 
-var goField = regexp.MustCompile(`cannot unmarshal (\w+) into Go (?:struct field \w+\.(\S+)|value) of type (\S+)`)
+var goField = regexp.MustCompile(`cannot unmarshal (\w+) into Go (?:struct field \w*\.(\S+)|value) of type (\S+)`)
 
 // decodeMessage makes an error of a JSON decoder readable for someone who has
 // never seen Go.

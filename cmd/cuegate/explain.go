@@ -87,7 +87,7 @@ func (l *loaded) explain(cmd *cobra.Command, ref engine.Ref) (engine.Explanation
 	if err != nil && desired.Outcome != engine.Held {
 		return x, err
 	}
-	all, err := l.decideAll(cmd)
+	all, err := l.decideAll(cmd.Context())
 	if err != nil {
 		return x, err
 	}

@@ -12,7 +12,6 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	"sigs.k8s.io/yaml"
 
 	"github.com/cuegate/cuegate"
 	"github.com/cuegate/cuegate/engine"
@@ -54,7 +53,7 @@ func (in *input) load(ctx context.Context, stdin io.Reader) (*loaded, error) {
 	if l.bundle, err = loadBundle(ctx, in.bundle); err != nil {
 		return nil, err
 	}
-	l.engine = engine.New(l.bundle, config)
+	l.engine = engine.New(l.bundle, config.engine())
 	for _, name := range in.files {
 		if err := l.read(name, in.bundle, stdin); err != nil {
 			return nil, err
@@ -173,23 +172,4 @@ func loadBundle(ctx context.Context, dir string) (*engine.Bundle, error) {
 		return nil, fmt.Errorf("the bundle is broken:\n%w", err)
 	}
 	return b, err
-}
-
-// readConfig reads the configuration file; without one the defaults hold.
-func readConfig(name string) (engine.Config, error) {
-	file := struct {
-		ClusterID  string `json:"clusterID"`
-		OrgID      string `json:"orgID"`
-		PlainPaths bool   `json:"plainPaths"`
-	}{ClusterID: "default", OrgID: "default"}
-	if name != "" {
-		data, err := os.ReadFile(name)
-		if err != nil {
-			return engine.Config{}, err
-		}
-		if err := yaml.UnmarshalStrict(data, &file); err != nil {
-			return engine.Config{}, fmt.Errorf("configuration %s: %w", name, err)
-		}
-	}
-	return engine.Config{ClusterID: file.ClusterID, OrgID: file.OrgID, PlainPaths: file.PlainPaths}, nil
 }

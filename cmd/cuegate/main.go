@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"syscall"
 
 	"github.com/spf13/cobra"
 )
@@ -21,7 +22,7 @@ const (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)
@@ -72,6 +73,6 @@ run the same engine offline that the controller runs in the cluster.`,
 			return cmd.Help()
 		},
 	}
-	cmd.AddCommand(newRender(), newExplain(), newVet(), newVersion())
+	cmd.AddCommand(newRun(), newRender(), newExplain(), newVet(), newVersion())
 	return cmd
 }

@@ -3,12 +3,15 @@ package main
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
+	"runtime"
 	"slices"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
 	"sigs.k8s.io/yaml"
 
 	"github.com/cuegate/cuegate/engine"
@@ -112,7 +115,7 @@ func (l *loaded) render(cmd *cobra.Command) (document, []reasonEntry, error) {
 	doc := document{APIs: []apiEntry{}, Patches: []patchEntry{}, Refused: []reasonEntry{}, Ignored: []reasonEntry{}}
 	var warnings []reasonEntry
 	doc.Refused = append(doc.Refused, l.rejections()...)
-	all, err := l.decideAll(cmd)
+	all, err := l.decideAll(cmd.Context())
 	if err != nil {
 		return doc, nil, err
 	}
@@ -163,23 +166,25 @@ func (l *loaded) rejections() []reasonEntry {
 	return entries
 }
 
-// decideAll decides every object that is not only a neighbour of others.
-func (l *loaded) decideAll(cmd *cobra.Command) ([]engine.Desired, error) {
-	var all []engine.Desired
+// decideAll decides every object that is not only a neighbour of others, on all cores.
+func (l *loaded) decideAll(ctx context.Context) ([]engine.Desired, error) {
+	var objects []engine.Object
 	for _, o := range l.objects {
-		if o.Neighbour() {
-			continue
+		if !o.Neighbour() {
+			objects = append(objects, o)
 		}
-		d, _, err := l.engine.Decide(cmd.Context(), o, l.cluster)
-		if err := cmd.Context().Err(); err != nil {
-			return nil, err
-		}
-		if err != nil && d.Outcome != engine.Held {
-			return nil, err
-		}
-		all = append(all, d)
 	}
-	return all, nil
+	all := make([]engine.Desired, len(objects))
+	var g errgroup.Group
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	for i, o := range objects {
+		g.Go(func() error {
+			// An object that cannot be decided is held, which says everything.
+			all[i], _, _ = l.engine.Decide(ctx, o, l.cluster)
+			return ctx.Err()
+		})
+	}
+	return all, g.Wait()
 }
 
 // sentence puts a reason into one line: field, message, fix.

@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/rego"
@@ -82,6 +84,9 @@ func (r *Rules) Decide(ctx context.Context, facts []byte, trace bool) (Decision,
 	if err != nil {
 		return Decision{}, fired, err
 	}
+	if f := incomplete("data.cuegate.decision", d.Reasons, d.Warnings); f != nil {
+		return Decision{}, fired, f
+	}
 	switch {
 	case d.Outcome == Manage && d.Template != "" && len(d.Overrides.Denied) == 0:
 	case d.Outcome == Ignore, d.Outcome == Refuse:
@@ -98,7 +103,23 @@ func (r *Rules) Decide(ctx context.Context, facts []byte, trace bool) (Decision,
 func (r *Rules) Judge(ctx context.Context, facts []byte, trace bool) (Verdict, []string, error) {
 	var v Verdict
 	fired, err := evaluate(ctx, r.verdict, facts, trace, &v)
-	return v, fired, err
+	if err != nil {
+		return Verdict{}, fired, err
+	}
+	if f := incomplete("data.cuegate.verdict", v.Reasons, v.Warnings); f != nil {
+		return Verdict{}, fired, f
+	}
+	return v, fired, nil
+}
+
+// incomplete finds a reason that would tell nobody anything.
+func incomplete(question string, lists ...[]Reason) error {
+	for _, r := range slices.Concat(lists...) {
+		if r.ID == "" || r.Msg == "" {
+			return &Fault{Message: fmt.Sprintf("%s has a reason without id or msg (id %q, msg %q)", question, r.ID, r.Msg)}
+		}
+	}
+	return nil
 }
 
 func evaluate(ctx context.Context, q rego.PreparedEvalQuery, facts []byte, trace bool, answer any) ([]string, error) {
@@ -152,7 +173,7 @@ func fault(err error) *Fault {
 	if !errors.As(err, &e) {
 		return &Fault{Message: err.Error()}
 	}
-	f := &Fault{Message: e.Message}
+	f := &Fault{Message: strings.Join(strings.Fields(e.Message), " ")}
 	if e.Location != nil {
 		f.File, f.Line, f.Column = e.Location.File, e.Location.Row, e.Location.Col
 	}

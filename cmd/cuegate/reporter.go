@@ -1,0 +1,154 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/cuegate/cuegate/adapters/tyk"
+	"github.com/cuegate/cuegate/engine"
+)
+
+// reporter tells people what a push does: lines, and on a terminal one line that
+// moves while a push is long.
+type reporter struct {
+	w        io.Writer
+	terminal bool
+	mu       sync.Mutex
+	// moving is set while the last line is one that moves.
+	moving bool
+	told   map[string]time.Time // when progress was last told, by target
+	said   map[string]string    // what was last said of trouble, by target
+}
+
+func newReporter(w io.Writer) *reporter {
+	return &reporter{w: w, terminal: isTerminal(w), told: map[string]time.Time{}, said: map[string]string{}}
+}
+
+// isTerminal tells whether w is a terminal that moves its cursor.
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok || os.Getenv("TERM") == "dumb" {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+func (p *reporter) line(format string, args ...any) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.write(format, args...)
+}
+
+// write wants the lock.
+func (p *reporter) write(format string, args ...any) {
+	if p.moving {
+		fmt.Fprint(p.w, "\r\x1b[K")
+		p.moving = false
+	}
+	fmt.Fprintln(p.w, printable(fmt.Sprintf(format, args...)))
+}
+
+// Pauses between two tellings of one push's progress.
+const (
+	terminalPause = 100 * time.Millisecond
+	linePause     = 5 * time.Second
+)
+
+func (p *reporter) progress(x tyk.Progress) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	pause := linePause
+	if p.terminal {
+		pause = terminalPause
+	}
+	last, begun := p.told[x.Target]
+	if !begun {
+		// A push that is over at once needs no telling.
+		p.told[x.Target] = time.Now()
+		return
+	}
+	if time.Since(last) < pause {
+		return
+	}
+	p.told[x.Target] = time.Now()
+	text := fmt.Sprintf("%s: %s", x.Target, x.Phase)
+	if x.Total > 0 {
+		text += fmt.Sprintf(" %d of %d", x.Done, x.Total)
+	}
+	if !p.terminal {
+		p.write("%s", text)
+		return
+	}
+	fmt.Fprintf(p.w, "\r\x1b[K%s", printable(text))
+	p.moving = true
+}
+
+// report tells of a synchronisation in which something happened. Trouble that stays the
+// same is told once.
+func (p *reporter) report(r tyk.Report) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.told, r.Target)
+	if r.Changed() {
+		p.write("%s: %d created, %d updated, %d deleted, %d unchanged, in %s", r.Target, r.Created, r.Updated, r.Deleted, r.Unchanged, r.Took.Round(time.Millisecond))
+	}
+	for _, d := range r.Drift {
+		p.write("%s: drift: %s of %s was %s; repaired", r.Target, d.ID, d.Owner, d.Kind)
+	}
+	trouble := p.trouble(r)
+	key := fmt.Sprint(trouble)
+	if p.said[r.Target] == key {
+		return
+	}
+	p.said[r.Target] = key
+	for _, text := range trouble {
+		p.write("%s: %s", r.Target, text)
+	}
+}
+
+// trouble lists what is not as it should be.
+func (p *reporter) trouble(r tyk.Report) []string {
+	var texts []string
+	if r.Err != nil {
+		texts = append(texts, fmt.Sprintf("failed: %s", r.Err))
+	}
+	if r.Held != nil {
+		texts = append(texts, fmt.Sprintf("held: %s (--confirm-deletes)", r.Held))
+	}
+	for _, f := range r.Failed {
+		texts = append(texts, fmt.Sprintf("not served: %s of %s: %s", f.ID, f.Owner, f.Err))
+	}
+	for _, c := range r.Certificates {
+		texts = append(texts, fmt.Sprintf("no certificate: that of Secret %s: %s", c.Secret, c.Err))
+	}
+	if r.Err == nil && !r.Status.Healthy && r.Status.Detail != "" {
+		texts = append(texts, "unhealthy: "+r.Status.Detail)
+	}
+	return texts
+}
+
+// decisions tells what became of objects, where that is not plainly served.
+func (p *reporter) decisions(all []engine.Desired, rejected []reasonEntry) {
+	for _, e := range rejected {
+		p.line("refused: %s: %s (%s)", e.Object, e.Message, e.ID)
+	}
+	for _, d := range all {
+		what := "ignored"
+		if d.Outcome == engine.Held {
+			what = "refused"
+		}
+		for _, r := range d.Reasons {
+			if r.ID != "kind-unknown" {
+				p.line("%s: %s: %s (%s)", what, d.Object, sentence(r), r.ID)
+			}
+		}
+	}
+	_, conflicts := engine.MakePlan(all, nil)
+	for _, c := range conflicts {
+		p.line("refused: %s: %s (%s)", c.Object, sentence(c.Reason), c.Reason.ID)
+	}
+}

@@ -1,0 +1,194 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/cuegate/cuegate/adapters/tyk"
+	"github.com/cuegate/cuegate/adapters/tyk/embedded"
+	"github.com/cuegate/cuegate/engine"
+)
+
+// exampleSource is what run watches when nothing is named.
+const exampleSource = "examples/01-cafe"
+
+// embeddedName names the embedded gateway, in flags and reports.
+const embeddedName = "embedded"
+
+// running is the command run.
+type running struct {
+	source  source
+	targets targetFlags
+	listen  string
+	// listenTLS is where the embedded gateway serves TLS; "" is nowhere.
+	listenTLS string
+	out       *reporter
+}
+
+func newRun() *cobra.Command {
+	var r running
+	cmd := &cobra.Command{
+		Use:   "run [--source DIR] [--gateway URL | --dashboard URL]",
+		Short: "Watch manifests, and keep a gateway at what they ask for",
+		Long: `Run watches folders of manifests, decides every object, and keeps a gateway or a
+Dashboard at what they ask for: changes are pushed, what somebody else changed is
+repaired.
+
+With no gateway named it starts a small one of its own, which behaves as Tyk's
+does, and serves the routes. Services whose names do not resolve are answered for.
+
+A file that cannot be read whole takes nothing away: what is served for its objects
+stays.`,
+		Example: `  cuegate run
+  cuegate run --source manifests --gateway http://localhost:9696 --secret-file secret`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			r.out = newReporter(cmd.ErrOrStderr())
+			return r.run(cmd.Context())
+		},
+	}
+	s := cmd.Flags()
+	s.StringArrayVar(&r.source.in.files, "source", nil, "folder or file of manifests, watched; may be given several times (default "+exampleSource+")")
+	s.StringVar(&r.source.in.bundle, "bundle", "", "folder of a bundle, watched: templates, policies")
+	s.StringVar(&r.source.in.config, "config", "", "configuration file: clusterID, orgID, plainPaths, targets")
+	s.StringVar(&r.listen, "listen", "127.0.0.1:8080", "where the embedded gateway listens")
+	s.StringVar(&r.listenTLS, "listen-tls", "", "where the embedded gateway listens for TLS, such as 127.0.0.1:8443")
+	s.DurationVar(&r.targets.driftInterval, "drift-interval", 5*time.Minute, "how often the definitions of a gateway are compared with what they should be")
+	r.targets.pushFlags(cmd)
+	_ = cmd.MarkFlagDirname("source")
+	_ = cmd.MarkFlagDirname("bundle")
+	_ = cmd.MarkFlagFilename("config", "yaml", "yml", "json")
+	return cmd
+}
+
+func (r *running) run(ctx context.Context) error {
+	if len(r.source.in.files) == 0 {
+		if _, err := os.Stat(exampleSource); err != nil {
+			return errors.New("name a folder of manifests with --source")
+		}
+		r.source.in.files = []string{exampleSource}
+	}
+	c, err := readConfig(r.source.in.config)
+	if err != nil {
+		return err
+	}
+	first, err := r.source.read(ctx)
+	if err != nil {
+		return err
+	}
+	settings, stop, err := r.place(c)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	fleet, err := tyk.NewFleet(tyk.Options{
+		ClusterID: c.ClusterID, Targets: settings, DriftInterval: r.targets.driftInterval, ConfirmDeletes: r.targets.confirmDeletes,
+		Report: r.reports(first), Progress: r.out.progress,
+	})
+	if err != nil {
+		return err
+	}
+	r.want(fleet, first)
+	var all sync.WaitGroup
+	all.Go(func() { _ = fleet.Run(ctx) })
+	err = r.source.watch(ctx, func() { r.reread(ctx, fleet) })
+	all.Wait()
+	return err
+}
+
+// want hands over what the source asks for, and tells of what it refused.
+func (r *running) want(fleet *tyk.Fleet, all []engine.Desired) {
+	r.out.decisions(all, r.source.loaded.rejections())
+	fleet.Want(all)
+}
+
+func (r *running) reread(ctx context.Context, fleet *tyk.Fleet) {
+	all, err := r.source.read(ctx)
+	if err != nil {
+		if ctx.Err() == nil {
+			r.out.line("nothing changes, because the source cannot be read: %s", err)
+		}
+		return
+	}
+	r.want(fleet, all)
+}
+
+// place finds where to push to: what is named, or a gateway of its own.
+func (r *running) place(c config) (settings []tyk.Settings, stop func(), err error) {
+	if len(r.targets.gateways) == 1 && r.targets.gateways[0] == embeddedName {
+		r.targets.gateways = nil
+	} else if r.targets.named(c) {
+		settings, err = r.targets.settings(c)
+		return settings, func() {}, err
+	}
+	return r.embed(c)
+}
+
+// embed starts the embedded gateway, with a secret that nobody else knows.
+func (r *running) embed(c config) ([]tyk.Settings, func(), error) {
+	random := make([]byte, 16)
+	_, _ = rand.Read(random) // never fails
+	secret := hex.EncodeToString(random)
+	gateway := embedded.New(embedded.Config{Secret: secret, CustomDomains: true, ReloadTick: 50 * time.Millisecond, Transport: newEchoTransport()})
+	listener, err := net.Listen("tcp", r.listen)
+	if err != nil {
+		gateway.Close()
+		return nil, nil, fmt.Errorf("the embedded gateway cannot listen (--listen names another address): %w", err)
+	}
+	server := &http.Server{Handler: gateway, ReadHeaderTimeout: 10 * time.Second}
+	r.listen = listener.Addr().String()
+	go func() { _ = server.Serve(listener) }()
+	if r.listenTLS != "" {
+		if err := r.serveTLS(gateway, server); err != nil {
+			_ = server.Close()
+			gateway.Close()
+			return nil, nil, err
+		}
+	}
+	settings := tyk.Settings{Name: embeddedName, URL: "http://" + r.listen, Secret: tyk.NewSecret(secret), OrgID: c.OrgID, Mode: tyk.Gateway}
+	return []tyk.Settings{settings}, func() { _ = server.Close(); gateway.Close() }, nil
+}
+
+func (r *running) serveTLS(gateway *embedded.Gateway, server *http.Server) error {
+	listener, err := net.Listen("tcp", r.listenTLS)
+	if err != nil {
+		return fmt.Errorf("the embedded gateway cannot listen for TLS: %w", err)
+	}
+	r.listenTLS = listener.Addr().String()
+	config := &tls.Config{GetCertificate: gateway.GetCertificate, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}}
+	server.TLSConfig = config
+	go func() { _ = server.ServeTLS(listener, "", "") }()
+	return nil
+}
+
+// reports tells of pushes, and after the first good one in two lines what to try.
+func (r *running) reports(first []engine.Desired) func(tyk.Report) {
+	var once sync.Once
+	host, path := example(first)
+	return func(x tyk.Report) {
+		r.out.report(x)
+		if x.Target != embeddedName || !x.OK() {
+			return
+		}
+		once.Do(func() {
+			header := ""
+			if host != "" {
+				header = fmt.Sprintf(" -H 'Host: %s'", host)
+			}
+			r.out.line("Serving the manifests of %s; edit them, and the routes follow. Try", strings.Join(r.source.in.files, ", "))
+			r.out.line("  curl%s http://%s%s", header, r.listen, path)
+		})
+	}
+}
