@@ -51,7 +51,7 @@ func YAMLLine(err error) int {
 }
 
 // yamlValues match what such errors quote of the document: it may be a secret.
-var yamlValues = regexp.MustCompile("`[^`]*`|'[^']*'")
+var yamlValues = regexp.MustCompile("`[^`]*`|(?:anchor|alias) '[^']*'")
 
 // YAMLMessage gives the message of such an error without its line and without values,
 // on one line.
