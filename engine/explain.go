@@ -79,7 +79,7 @@ func (w *walk) explain(d *draft, sets []policy.Set, x *rendered, def Definition)
 	leaves := map[string]any{}
 	eachLeaf(nil, doc, func(path []string, v any) { leaves[schema.Join(path)] = v })
 	for _, path := range slices.Sorted(maps.Keys(leaves)) {
-		v := ValueTrace{Path: path, Value: redact(path, leaves[path])}
+		v := ValueTrace{Path: path, Value: Shown(path, leaves[path])}
 		v.From, v.Where, v.Expression = w.origin(d, sets, x, path)
 		t.Values = append(t.Values, v)
 	}

@@ -26,8 +26,9 @@ var secretHeaders = regexp.MustCompile(`(?i)auth|key`)
 // plainNames sound like secrets and are settings.
 var plainNames = regexp.MustCompile(`^(use_|enable_|disable_|strip_|auth_header_name|authToken$|allowed_|hmac_allowed|jwt_.*_(name|field)$|token_url$|.*_claim_name$)`)
 
-// redact gives a leaf as it may be shown.
-func redact(path string, v any) json.RawMessage {
+// Shown gives a value of a definition as it may be shown to people, as JSON. path has
+// "." between keys; v is a leaf as encoding/json decodes it.
+func Shown(path string, v any) json.RawMessage {
 	if text, ok := v.(string); ok && text != "" {
 		v = visible(splitPath(path), text)
 	}

@@ -110,10 +110,18 @@ func (c *caller) do(ctx context.Context, r request) (answer, error) {
 	var last answer
 	err := c.stream(ctx, r, maxAnswer, func(status int, body io.Reader) error {
 		text, err := io.ReadAll(body)
-		last = answer{status, text}
+		last = answer{status, c.scrub(status, text)}
 		return err
 	})
 	return last, err
+}
+
+// scrub takes the secret out of an answer that may become a message.
+func (c *caller) scrub(status int, text []byte) []byte {
+	if status < 400 || c.secret.Empty() {
+		return text
+	}
+	return bytes.ReplaceAll(text, []byte(c.secret.text), []byte(redacted))
 }
 
 // stream is do with the body handed to read as it comes. read may be called
@@ -163,12 +171,12 @@ func (c *caller) attempt(ctx context.Context, r request, limit int64, read func(
 	switch {
 	case resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode == http.StatusServiceUnavailable:
 		if s, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil && s >= 0 && s <= 60 && !r.once {
-			return backoff.RetryAfter(s)
+			return fmt.Errorf("status %d: %w", resp.StatusCode, backoff.RetryAfter(s))
 		}
 		return c.giveUp(r, fmt.Errorf("status %d", resp.StatusCode))
 	case resp.StatusCode >= 500:
 		text, _ := io.ReadAll(io.LimitReader(resp.Body, 4096))
-		message := messageOf(text)
+		message := messageOf(c.scrub(resp.StatusCode, text))
 		switch {
 		case message == "Delete failed":
 			return backoff.Permanent(errDeleteFailed)
@@ -197,7 +205,7 @@ func (c *caller) giveUp(r request, err error) error {
 func isTLS(err error) bool {
 	var cert *tls.CertificateVerificationError
 	var record tls.RecordHeaderError
-	return errors.As(err, &cert) || errors.As(err, &record)
+	return errors.As(err, &cert) || errors.As(err, &record) || errors.Is(err, http.ErrSchemeMismatch)
 }
 
 var errTooLarge = errors.New("the answer is too large")

@@ -91,15 +91,27 @@ func (t *target) addCertificate(ctx context.Context, c engine.Certificate) (adde
 		}
 	}
 	id, err := t.dialect.AddCertificate(ctx, c.PEM)
-	if errors.Is(err, errTaken) {
+	switch {
+	case errors.Is(err, errTaken):
 		// Another pusher was faster, or an attempt of ours that seemed to fail.
-		if withKey, err = t.dialect.HasCertificate(ctx, c.ID); err == nil && !withKey {
-			err = errors.New("it is stored without its private key, and cannot be replaced")
-		}
-		return err == nil, err
-	}
-	if err == nil && id != c.ID {
+	case err != nil:
+		return false, err
+	case id != c.ID:
 		err = fmt.Errorf("the target calls it %s: is the organisation %q right?", clip(id), t.settings.OrgID)
+		return false, errors.Join(err, t.dialect.DeleteCertificate(ctx, id))
+	}
+	return t.confirm(ctx, c.ID)
+}
+
+// confirm looks whether a certificate is there now: an answer of 200 may mean
+// nothing.
+func (t *target) confirm(ctx context.Context, id string) (bool, error) {
+	withKey, err := t.dialect.HasCertificate(ctx, id)
+	switch {
+	case errors.Is(err, errNotFound):
+		return false, &Unreachable{Op: "storing the certificate " + clip(id), Err: errors.New("the target took it and does not have it")}
+	case err == nil && !withKey:
+		err = errors.New("it is stored without its private key, and cannot be replaced")
 	}
 	return err == nil, err
 }
@@ -141,13 +153,18 @@ func (t *target) removeCertificates(ctx context.Context, want []engine.Desired, 
 	}
 	for _, id := range idle {
 		if !spoken[id] {
-			if err := t.dialect.DeleteCertificate(ctx, id); err != nil {
+			err := t.dialect.DeleteCertificate(ctx, id)
+			switch {
+			case err != nil && ofTarget(err):
 				return err
+			case err != nil:
+				r.Certificates = append(r.Certificates, CertificateProblem{id, "", err})
+			default:
+				r.CertificatesRemoved = append(r.CertificatesRemoved, id)
 			}
-			r.CertificatesRemoved = append(r.CertificatesRemoved, id)
 			delete(t.certs.present, id)
 		}
-		// One that somebody else uses is theirs from now on.
+		// One that somebody else uses, or keeps, is theirs from now on.
 		delete(t.certs.ours, id)
 	}
 	return nil

@@ -3,10 +3,14 @@ package tyk
 import (
 	"bytes"
 	"encoding/json"
+	"hash/maphash"
 	"math/big"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/tidwall/gjson"
+	"github.com/tidwall/sjson"
 )
 
 // differences lists the paths, with "." between keys, at which live does not hold
@@ -76,6 +80,36 @@ func (c *comparison) compare(a, b any) {
 	if at := strings.Join(c.path, "."); !slices.Contains(c.found, at) {
 		c.found = append(c.found, at)
 	}
+}
+
+var seed = maphash.MakeSeed()
+
+// textOf is a hash of a definition as it was listed. Another pusher may have touched
+// it, which changes nothing.
+func textOf(text []byte) uint64 {
+	if gjson.GetBytes(text, touchedPath).Exists() {
+		if plain, err := sjson.DeleteBytes(text, touchedPath); err == nil {
+			text = plain
+		}
+	}
+	return maphash.Bytes(seed, text)
+}
+
+// meaningOf is a hash of what a definition says, however it is written.
+func meaningOf(text []byte) uint64 {
+	plain, err := sjson.DeleteBytes(text, touchedPath)
+	if err != nil {
+		plain = text
+	}
+	var v any
+	if decodeNumbers(plain, &v) != nil {
+		return maphash.Bytes(seed, text)
+	}
+	sorted, err := json.Marshal(v)
+	if err != nil {
+		sorted = text // not reached: it was JSON
+	}
+	return maphash.Bytes(seed, sorted)
 }
 
 // isNothing tells whether a value is what a gateway puts where there was none.

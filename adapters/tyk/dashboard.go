@@ -31,8 +31,8 @@ func newDashboardAPI(s Settings) (*dashboardAPI, error) {
 	return &dashboardAPI{c}, nil
 }
 
-// Probe reads /hello, or whatever else the Dashboard says: an answer is a sign of
-// life, and the key is tried.
+// Probe lists the first page, so that the key is tried; /hello tells the version,
+// where there is one.
 func (d *dashboardAPI) Probe(ctx context.Context) (Status, error) {
 	r := request{method: http.MethodGet, path: "/api/apis", query: url.Values{"p": {"1"}}}
 	a, err := d.do(ctx, r)
@@ -59,7 +59,7 @@ func (d *dashboardAPI) List(ctx context.Context, start func(), visit func([]byte
 	err := d.stream(ctx, r, maxList, func(status int, body io.Reader) error {
 		start()
 		if status != http.StatusOK {
-			refused = rejected(r, answer{status, firstBytes(body)})
+			refused = rejected(r, answer{status, d.scrub(status, firstBytes(body))})
 			return nil
 		}
 		return decodeAPIs(json.NewDecoder(body), visit)
@@ -111,12 +111,12 @@ func (d *dashboardAPI) Get(ctx context.Context, id string) ([]byte, error) {
 
 // Create creates and reads back: a Dashboard may give the definition an api_id of
 // its own, which is then set right through the id of its database. One that does
-// not let itself be set right is removed again, and rejected.
+// not let itself be set right is removed again.
 func (d *dashboardAPI) Create(ctx context.Context, id string, definition []byte) error {
 	r := request{method: http.MethodPost, path: "/api/apis", query: additional, body: wrap(definition), once: true}
 	a, err := d.do(ctx, r)
 	if err == nil && a.status == http.StatusConflict {
-		return d.Update(ctx, id, definition)
+		return d.replace(ctx, id, definition)
 	}
 	if err := outcome(r, a, err); err != nil {
 		return err
@@ -125,6 +125,40 @@ func (d *dashboardAPI) Create(ctx context.Context, id string, definition []byte)
 	if database == "" {
 		return &Rejected{Op: r.op(), Status: a.status, Message: "the answer names no definition"}
 	}
+	if err = d.identify(ctx, database, id, definition); err == nil {
+		return nil
+	}
+	return d.undo(ctx, database, err)
+}
+
+// undo removes what was created and is not as it should be, for the reason why. If
+// it stays, the error makes the next push list, which finds it by its mark.
+func (d *dashboardAPI) undo(ctx context.Context, database string, why error) error {
+	err := d.Delete(ctx, database)
+	if err == nil {
+		_, err = d.Get(ctx, database)
+	}
+	if errors.Is(err, errNotFound) {
+		return why
+	}
+	return &Unreachable{Op: "DELETE /api/apis/" + database, Err: errors.Join(why, err)}
+}
+
+// replace updates what has the id already, if it carries our mark: another pusher
+// was faster, or an attempt of ours that seemed to fail.
+func (d *dashboardAPI) replace(ctx context.Context, id string, definition []byte) error {
+	there, err := d.Get(ctx, id)
+	if err != nil {
+		return &Unreachable{Op: "reading " + id, Err: err}
+	}
+	if gjson.GetBytes(there, clusterPath).String() != gjson.GetBytes(definition, clusterPath).String() {
+		return errForeign
+	}
+	return d.Update(ctx, id, definition)
+}
+
+// identify gives what the database calls database the api_id that it should have.
+func (d *dashboardAPI) identify(ctx context.Context, database, id string, definition []byte) error {
 	if got, err := d.idOf(ctx, database); err != nil || got == id {
 		return err
 	}
@@ -135,10 +169,7 @@ func (d *dashboardAPI) Create(ctx context.Context, id string, definition []byte)
 	if err != nil || got == id {
 		return err
 	}
-	if err := d.Delete(ctx, database); err != nil {
-		return err
-	}
-	return &Rejected{Op: r.op(), Status: a.status, Message: fmt.Sprintf("the Dashboard insists on an api_id of its own, %.64s", got)}
+	return &Rejected{Op: "PUT /api/apis/" + database, Status: http.StatusOK, Message: fmt.Sprintf("the Dashboard insists on an api_id of its own, %.64s", got)}
 }
 
 // additional makes the Dashboard take fields that its schema does not know.

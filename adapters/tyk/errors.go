@@ -36,16 +36,27 @@ var (
 	errNotFound = errors.New("not found")
 	// errTaken: the id is another's already.
 	errTaken = errors.New("the id is taken")
+	// errForeign: somebody else's definition has the id.
+	errForeign = errors.New("a definition without our mark has its api_id; it is left alone")
 	// errDeleteFailed is the gateway's answer for a definition that is loaded and
 	// whose file is gone or has another name.
 	errDeleteFailed = errors.New("delete failed")
 )
 
-// ofTarget tells whether the error is one of the target as a whole: nothing else
-// would fare better there. The gateway answers 403 to a wrong secret, and 500 to
-// every write when a Dashboard rules it.
-func ofTarget(err error) bool {
+// isUnreachable tells whether a call had no answer that counts, so that nobody
+// knows whether it had its effect.
+func isUnreachable(err error) bool {
 	var u *Unreachable
-	var r *Rejected
-	return errors.As(err, &u) || errors.As(err, &r) && (r.Status == 401 || r.Status == 403 || r.Status >= 500)
+	return errors.As(err, &u) && !refusesAll(err)
 }
+
+// refusesAll tells whether nothing else would fare better with this target. The
+// gateway answers 403 to a wrong secret, and 500 to every write when a Dashboard
+// rules it.
+func refusesAll(err error) bool {
+	var r *Rejected
+	return errors.As(err, &r) && (r.Status == 401 || r.Status == 403 || r.Status >= 500)
+}
+
+// ofTarget tells whether the error is one of the target as a whole.
+func ofTarget(err error) bool { return isUnreachable(err) || refusesAll(err) }

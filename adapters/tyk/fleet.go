@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"reflect"
 	"slices"
 	"sync"
 	"time"
@@ -35,6 +36,9 @@ type Options struct {
 	DeleteFloor    int
 	DeleteShare    float64
 	ConfirmDeletes bool
+	// KeepUnknown keeps the definitions of objects that are not among those that are
+	// wanted: whoever wants could not read everything.
+	KeepUnknown bool
 
 	// Report is told of each synchronisation, from several goroutines. May be nil.
 	Report func(Report)
@@ -110,6 +114,7 @@ func (f *Fleet) Run(ctx context.Context) error {
 	defer running.Wait()
 	tick := time.NewTicker(f.options.DiscoverInterval)
 	defer tick.Stop()
+	defer f.dismiss()
 	for {
 		if err := f.reconcile(ctx, &running); err != nil {
 			f.options.Report(Report{Err: err})
@@ -122,19 +127,28 @@ func (f *Fleet) Run(ctx context.Context) error {
 	}
 }
 
-// reconcile starts a worker for each new target and ends those of targets gone.
-func (f *Fleet) reconcile(ctx context.Context, running *sync.WaitGroup) error {
-	settings, err := f.targets(ctx)
-	if err != nil {
-		return err
-	}
+func (f *Fleet) dismiss() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	clear(f.workers)
+}
+
+// reconcile starts a worker for each new target, or one whose settings are new, and
+// ends those of targets gone. While the discovery fails, nobody goes.
+func (f *Fleet) reconcile(ctx context.Context, running *sync.WaitGroup) error {
+	settings, failed := f.targets(ctx)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	err := failed
 	present := map[string]bool{}
 	for _, s := range settings {
 		present[s.Name] = true
-		if f.workers[s.Name] != nil {
-			continue
+		if w := f.workers[s.Name]; w != nil {
+			if reflect.DeepEqual(w.target.settings, s) {
+				continue
+			}
+			w.cancel()
+			delete(f.workers, s.Name)
 		}
 		t, bad := newTarget(s, f.options)
 		if bad != nil {
@@ -150,27 +164,30 @@ func (f *Fleet) reconcile(ctx context.Context, running *sync.WaitGroup) error {
 		}
 	}
 	maps.DeleteFunc(f.workers, func(name string, w *worker) bool {
-		if !present[name] {
+		gone := failed == nil && !present[name]
+		if gone {
 			w.cancel()
 		}
-		return !present[name]
+		return gone
 	})
 	return err
 }
 
+// targets gives those of the options, and those that are found: the former alone
+// when the discovery fails.
 func (f *Fleet) targets(ctx context.Context) ([]Settings, error) {
 	all := slices.Clone(f.options.Targets)
+	var err error
 	if f.options.Discover != nil {
-		found, err := f.options.Discover(ctx)
-		if err != nil {
-			return nil, err
+		var found []Settings
+		if found, err = f.options.Discover(ctx); err == nil {
+			all = append(all, found...)
 		}
-		all = append(all, found...)
 	}
 	for i := range all {
 		all[i] = all[i].withDefaults()
 	}
-	return all, nil
+	return all, err
 }
 
 // Sync brings every target to what is wanted once, all at the same time, and
@@ -233,7 +250,7 @@ func (w *worker) run(ctx context.Context) {
 				continue
 			}
 		case <-check.C:
-			if failing || !w.target.due() && w.target.check(ctx) && !w.overdue() {
+			if failing || !w.target.due() && w.target.check(ctx) && !w.target.overdue() {
 				continue
 			}
 		case <-retry.C:
@@ -248,12 +265,6 @@ func (w *worker) run(ctx context.Context) {
 			pauses.Reset()
 		}
 	}
-}
-
-// overdue tells whether a refused definition is to be tried again.
-func (w *worker) overdue() bool {
-	next := w.target.next()
-	return !next.IsZero() && !w.fleet.options.Now().Before(next)
 }
 
 // sync pushes what is wanted now; nothing before anything was.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -70,7 +71,7 @@ func (g *gatewayAPI) List(ctx context.Context, start func(), visit func([]byte) 
 	err := g.stream(ctx, r, maxList, func(status int, body io.Reader) error {
 		start()
 		if status != http.StatusOK {
-			refused = rejected(r, answer{status, firstBytes(body)})
+			refused = rejected(r, answer{status, g.scrub(status, firstBytes(body))})
 			return nil
 		}
 		return decodeArray(json.NewDecoder(body), visit)
@@ -147,6 +148,9 @@ func addedID(r request, a answer, err error) (string, error) {
 	if err == nil && strings.Contains(messageOf(a.body), "Redis is either down") {
 		return "", &Unreachable{Op: r.op(), Err: errors.New(messageOf(a.body))}
 	}
+	if err == nil && a.status >= 400 && !refusesUs(a) {
+		return "", fmt.Errorf("the target refuses it with status %d: %s", a.status, messageOf(a.body))
+	}
 	if err := outcome(r, a, err); err != nil {
 		return "", err
 	}
@@ -166,6 +170,14 @@ func (g *gatewayAPI) DeleteCertificate(ctx context.Context, id string) error {
 		return err
 	}
 	return nil
+}
+
+// refusesUs tells whether an answer is about the secret. The gateway says 403 to a
+// bad certificate as well.
+func refusesUs(a answer) bool {
+	message := messageOf(a.body)
+	return a.status == http.StatusUnauthorized ||
+		a.status == http.StatusForbidden && (strings.Contains(message, "administrative access") || strings.Contains(message, "access denied"))
 }
 
 // outcome makes an answer that is not 200 an error.

@@ -2,7 +2,6 @@ package tyk
 
 import (
 	"context"
-	"hash/maphash"
 	"slices"
 	"strings"
 
@@ -22,9 +21,12 @@ import (
 //	its mark has another hash                 (the plan updates it)
 //	it listens elsewhere                      renamed
 //	a value that we wrote is not there        edited
-//	its text differs from the last list's     edited
+//	it differs from what was last read        edited
 //
 // What differs right after our own write is the target's own doing, and no drift.
+// So is, when it is seen for the first time, a field that a gateway does not give
+// back at all: it gives back every field that it knows. What a write may have done
+// that nobody could verify is no drift either. Drift is reported once.
 
 // inventory is what one target has of ours.
 type inventory struct {
@@ -32,14 +34,22 @@ type inventory struct {
 	// version of the target when it was listed; another one may write the same
 	// definition differently.
 	version string
-	seed    maphash.Seed
+	// whole: the target gives back every field that it knows, as a gateway does.
+	whole bool
+	// others are the ids of the definitions that are not ours.
+	others map[string]bool
 }
 
 // entry is one definition of ours.
 type entry struct {
 	live engine.Live
-	// text is a hash of what the last list held; 0 after a write of ours.
-	text uint64
+	// text is a hash of what the last list held, and meaning one of what was read by
+	// the id after a write of ours; the other one is 0.
+	text, meaning uint64
+	// touched is that of the mark (push.go).
+	touched int
+	// unsure: a write of ours may have changed it since.
+	unsure bool
 	// own are the paths that the target changes by itself.
 	own []string
 	// drift says what is wrong with it; "" where nothing is.
@@ -49,7 +59,7 @@ type entry struct {
 }
 
 func newInventory() *inventory {
-	return &inventory{entries: map[string]*entry{}, seed: maphash.MakeSeed()}
+	return &inventory{entries: map[string]*entry{}}
 }
 
 // live gives the inventory to MakePlan. What has drifted has no hash, so that the
@@ -89,9 +99,13 @@ type Drift struct {
 // should be there, or nil.
 func (inv *inventory) list(ctx context.Context, d dialect, clusterID, version string, wanted map[string]*engine.Definition) ([]Drift, error) {
 	var fresh map[string]*entry
-	err := d.List(ctx, func() { fresh = make(map[string]*entry, len(inv.entries)) }, func(text []byte) error {
+	var others map[string]bool
+	start := func() { fresh, others = make(map[string]*entry, len(inv.entries)), map[string]bool{} }
+	err := d.List(ctx, start, func(text []byte) error {
 		if l, ok := parseOurs(clusterID, text); ok {
 			fresh[l.ID] = inv.read(l, text, version, wanted[l.ID])
+		} else {
+			others[gjson.GetBytes(text, "api_id").String()] = true
 		}
 		return nil
 	})
@@ -99,7 +113,7 @@ func (inv *inventory) list(ctx context.Context, d dialect, clusterID, version st
 		return nil, err
 	}
 	drift := inv.drifted(fresh)
-	inv.entries, inv.version = fresh, version
+	inv.entries, inv.others, inv.version = fresh, others, version
 	return drift, nil
 }
 
@@ -114,26 +128,49 @@ func parseOurs(clusterID string, text []byte) (engine.Live, bool) {
 
 // read makes an entry of a listed definition.
 func (inv *inventory) read(l engine.Live, text []byte, version string, want *engine.Definition) *entry {
-	e := &entry{live: l, text: maphash.Bytes(inv.seed, text)}
+	e := &entry{live: l, text: textOf(text), touched: int(gjson.GetBytes(text, touchedPath).Int())}
 	known := inv.entries[l.ID]
 	if known != nil {
 		e.own = known.own
 	}
-	if want == nil || want.Hash != l.Hash {
-		return e
-	}
 	switch {
+	case want == nil || want.Hash != l.Hash:
+		return e
 	case l.Listen != want.Listen:
 		e.drift = Renamed
+		return e
 	case known != nil && known.text == e.text:
 		e.drift, e.paths = known.drift, known.paths
-	default:
-		paths := slices.DeleteFunc(differences(want.JSON, text), func(p string) bool { return slices.Contains(e.own, p) })
-		if len(paths) > 0 || known != nil && known.text != 0 && inv.version == version {
-			e.drift, e.paths = Edited, paths
-		}
+		return e
+	}
+	paths := differences(want.JSON, text)
+	if known == nil && inv.whole {
+		e.own = slices.DeleteFunc(slices.Clone(paths), func(p string) bool { return !isUnknown(text, p) })
+	}
+	paths = slices.DeleteFunc(paths, func(p string) bool { return slices.Contains(e.own, p) })
+	if len(paths) > 0 || known.differs(text, l.Hash, inv.version == version) {
+		e.drift, e.paths = Edited, paths
 	}
 	return e
+}
+
+// differs tells whether somebody changed what is known, be it in a field that we
+// do not write. Another version of the target may write the same differently.
+func (e *entry) differs(text []byte, hash string, sameVersion bool) bool {
+	switch {
+	case e == nil || e.unsure || e.live.Hash != hash || !sameVersion:
+		return false
+	case e.meaning != 0:
+		return e.meaning != meaningOf(text)
+	}
+	return e.text != 0 && e.text != textOf(text)
+}
+
+// isUnknown tells whether the field of the definition that the path begins with is
+// missing altogether.
+func isUnknown(text []byte, path string) bool {
+	name, _, _ := strings.Cut(path, ".")
+	return name != "" && !gjson.GetBytes(text, gjson.Escape(name)).Exists()
 }
 
 // drifted compares the inventory as it was with what the list found.
@@ -142,6 +179,7 @@ func (inv *inventory) drifted(fresh map[string]*entry) []Drift {
 	for id, e := range inv.entries {
 		now, ok := fresh[id]
 		switch {
+		case e.unsure:
 		case !ok:
 			all = append(all, Drift{ID: id, Owner: e.live.Owner, Kind: Missing})
 		case now.live.Hash != e.live.Hash:
@@ -149,7 +187,7 @@ func (inv *inventory) drifted(fresh map[string]*entry) []Drift {
 		}
 	}
 	for id, e := range fresh {
-		if e.drift != "" {
+		if old := inv.entries[id]; e.drift != "" && (old == nil || old.drift != e.drift) {
 			all = append(all, Drift{ID: id, Owner: e.live.Owner, Kind: e.drift, Paths: e.paths})
 		}
 	}
@@ -157,15 +195,19 @@ func (inv *inventory) drifted(fresh map[string]*entry) []Drift {
 	return all
 }
 
-// pushed makes an entry of a definition that was written and verified. What
-// differs already is the target's own doing.
-func (inv *inventory) pushed(j *job) *entry {
+// pushed writes down a definition that was written and verified. What differs
+// already is the target's own doing.
+func (inv *inventory) pushed(j *job) {
 	d := j.definition
-	e := &entry{own: j.seen.own, live: engine.Live{
-		ID: d.ID, Owner: j.Owner, Match: d.Match, Listen: d.Listen, Hash: d.Hash, Certificates: d.Certificates,
-	}}
-	if j.seen.text != 0 { // from a list
-		e.text, e.own = j.seen.text, append(e.own, j.seen.paths...)
+	inv.entries[d.ID] = &entry{
+		own: append(slices.Clip(j.seen.own), j.seen.paths...), text: j.seen.text, meaning: j.seen.meaning, touched: j.seen.touched,
+		live: engine.Live{ID: d.ID, Owner: j.Owner, Match: d.Match, Listen: d.Listen, Hash: d.Hash, Certificates: d.Certificates},
 	}
-	return e
+}
+
+// doubt writes down that nobody knows what a write has done.
+func (inv *inventory) doubt(id string) {
+	if e := inv.entries[id]; e != nil {
+		e.unsure = true
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 
 	"github.com/tidwall/sjson"
@@ -24,17 +25,19 @@ import (
 // loaded, or still the old one, first waits for another reload (the gateway answers
 // 200 to a reload that its Redis swallowed), then is written again, and so on. One
 // that the gateway moved to another listen path is written again with a change: the
-// gateway does not read an unchanged file again.
+// gateway does not read an unchanged file again. So is one that was edited: its hash
+// does not tell whether the repair was lost, but the change does.
 //
 // A definition that the target refuses is its own problem, and so is one that
-// never loads. A target that cannot be reached ends the batch.
+// never loads, or whose calls alone have no answer. A target that is gone ends the
+// batch: one that refuses us, or does not answer maxFailures calls in a row.
 
 const (
 	maxRounds = 6
 	// readSingly is up to how many definitions are verified by their ids.
 	readSingly = 50
-	// maxFailures is after how many calls without an answer a target counts as gone.
-	// Each has had its attempts already.
+	// maxFailures is after how many calls in a row without an answer a target counts
+	// as gone. Each has had its attempts already.
 	maxFailures = 3
 )
 
@@ -46,7 +49,7 @@ type job struct {
 	loaded bool
 	// write: it is to be written, and not only to be verified.
 	write bool
-	// touched counts the writes with a change of no meaning.
+	// touched is a change of no meaning; 0 where there is none.
 	touched int
 	// waited: a reload alone was tried since the last write.
 	waited bool
@@ -60,6 +63,14 @@ type job struct {
 
 func (j *job) open() bool { return !j.done && j.err == nil }
 
+// hash of what is to be there; "" for a delete.
+func (j *job) hash() string {
+	if j.definition == nil {
+		return ""
+	}
+	return j.definition.Hash
+}
+
 // text is what to write.
 func (j *job) text() []byte {
 	if j.touched == 0 {
@@ -72,8 +83,13 @@ func (j *job) text() []byte {
 	return text
 }
 
-// touchedPath is in the ownership mark, and the hash there does not count it.
-const touchedPath = "config_data.cuegate.touched"
+// Paths of the ownership mark; the hash there does not count touched.
+const (
+	markPath    = "config_data.cuegate"
+	clusterPath = markPath + ".cluster"
+	hashPath    = markPath + ".hash"
+	touchedPath = markPath + ".touched"
+)
 
 // batch carries out the changes of one plan.
 type batch struct {
@@ -141,32 +157,39 @@ func (b *batch) write(ctx context.Context, open []*job) error {
 	}
 	var done atomic.Int64
 	total := len(deletes) + len(others)
-	for _, list := range [][]*job{deletes, others} {
-		err := b.each(ctx, list, func(ctx context.Context, j *job) error {
-			err := b.writeOne(ctx, j)
-			b.progress("writing", int(done.Add(1)), total)
-			return err
-		})
-		if err != nil {
-			return err
+	one := func(ctx context.Context, j *job) error {
+		err := b.send(ctx, j)
+		if err == nil {
+			j.write, j.waited = false, false
 		}
+		b.progress("writing", int(done.Add(1)), total)
+		return err
 	}
-	return nil
+	if err := b.each(ctx, deletes, one); err != nil {
+		return err
+	}
+	return b.each(ctx, b.clear(deletes, others), one)
 }
 
-// writeOne makes one job's call. The error is one of the target; a refusal is the
-// job's own.
-func (b *batch) writeOne(ctx context.Context, j *job) error {
-	err := b.send(ctx, j)
-	switch {
-	case err == nil:
-		j.write, j.waited = false, false
-	case ofTarget(err):
-		return err
-	default:
-		j.err = err
+// clear leaves out the jobs whose domain and listen path one is still using that
+// could not be deleted: the gateway would move both.
+func (b *batch) clear(deletes, others []*job) []*job {
+	taken := map[string]string{}
+	for _, j := range deletes {
+		if e := b.entry(j.ID); j.err != nil && e != nil {
+			taken[e.live.Listen] = j.ID
+		}
 	}
-	return nil
+	if len(taken) == 0 {
+		return others
+	}
+	return slices.DeleteFunc(others, func(j *job) bool {
+		id, ok := taken[j.definition.Listen]
+		if ok {
+			j.err = fmt.Errorf("%s has its domain and listen path, and could not be deleted", id)
+		}
+		return ok
+	})
 }
 
 func (b *batch) send(ctx context.Context, j *job) error {
@@ -188,23 +211,40 @@ func (b *batch) send(ctx context.Context, j *job) error {
 	return b.dialect.Create(ctx, j.ID, j.text())
 }
 
-// each calls do for every job, several at once, and ends when the target is gone:
-// after some failures. The error is the first.
+// each calls do for every job, several at once. What it says is the job's own
+// error, unless the target is gone: then each ends, and its error is that.
 func (b *batch) each(ctx context.Context, jobs []*job, do func(context.Context, *job) error) error {
 	var g errgroup.Group
 	g.SetLimit(b.concurrency)
-	var failures atomic.Int64
+	var row, answered atomic.Int64
+	var gone atomic.Bool
 	for _, j := range jobs {
-		if failures.Load() >= maxFailures {
+		if gone.Load() {
 			break
 		}
 		g.Go(func() error {
 			err := do(ctx, j)
-			if err != nil {
-				failures.Add(1)
+			if isUnreachable(err) {
+				j.err = err
+				if row.Add(1) < maxFailures {
+					return nil
+				}
+			} else {
+				row.Store(0)
+				answered.Add(1)
+				if !refusesAll(err) {
+					j.err = err
+					return nil
+				}
 			}
+			gone.Store(true)
 			return err
 		})
 	}
-	return g.Wait()
+	if err := g.Wait(); err != nil || len(jobs) == 0 || answered.Load() > 0 {
+		return err
+	}
+	// Too few failed to tell, and none did not: ask.
+	_, err := b.dialect.Probe(ctx)
+	return err
 }

@@ -42,7 +42,7 @@ type Failure struct {
 // CertificateProblem is a certificate that a target cannot serve.
 type CertificateProblem struct {
 	ID string
-	// Secret is "namespace/name".
+	// Secret is "namespace/name"; "" of one that should be gone.
 	Secret string
 	Err    error
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -22,23 +23,26 @@ type target struct {
 	status    Status
 	inventory *inventory
 	// listed is when the inventory was; the zero time when it is not to be trusted.
-	listed  time.Time
+	listed time.Time
+	// again: the target is to be listed by the next push.
+	again   bool
 	refused map[string]refusal // by api_id
 	certs   certificates
 }
 
-// refusal is a definition that a target did not take: the same is not tried again
-// for a while, longer each time.
+// refusal is a change that a target did not take: the same is not tried again for a
+// while, longer each time.
 type refusal struct {
-	hash  string
+	hash  string // "" of a delete
 	err   error
 	tries int
 	until time.Time
 }
 
-// Pauses between two tries of a refused definition.
+// Pauses between two tries of a refused change, or of one that had no answer.
 const (
 	firstRefusal   = 10 * time.Second
+	firstSilence   = time.Second
 	longestRefusal = 10 * time.Minute
 )
 
@@ -61,7 +65,7 @@ func (t *target) sync(ctx context.Context, all []engine.Desired) Report {
 	if r.Err != nil {
 		t.listed = time.Time{}
 	}
-	r.Status, r.Took = t.status, t.options.Now().Sub(begun)
+	r.Status, r.Took = t.status, max(0, t.options.Now().Sub(begun)) // the clock may be set back
 	return r
 }
 
@@ -72,7 +76,7 @@ func (t *target) push(ctx context.Context, want []engine.Desired, r *Report) err
 			return err
 		}
 	}
-	plan, conflicts := engine.MakePlan(want, t.inventory.live())
+	plan, conflicts := engine.MakePlan(t.keep(want), t.inventory.live())
 	r.Conflicts, r.Unchanged = conflicts, plan.Unchanged
 	if r.Held = t.held(plan); r.Held != nil {
 		return nil
@@ -81,11 +85,12 @@ func (t *target) push(ctx context.Context, want []engine.Desired, r *Report) err
 	if err != nil {
 		return err
 	}
+	t.pardon(plan)
 	jobs := t.jobs(plan, wanted, r)
 	if len(jobs) == 0 && !added {
 		return t.removeCertificates(ctx, want, r)
 	}
-	b := t.batch(jobs, wanted)
+	b := t.batch(jobs, wanted, r)
 	if len(jobs) == 0 {
 		err = t.dialect.Reload(ctx) // for the certificates
 	} else {
@@ -98,6 +103,25 @@ func (t *target) push(ctx context.Context, want []engine.Desired, r *Report) err
 	return t.removeCertificates(ctx, want, r)
 }
 
+// keep adds the owners of what is there, and that nobody speaks of, as held.
+func (t *target) keep(want []engine.Desired) []engine.Desired {
+	if !t.options.KeepUnknown {
+		return want
+	}
+	known := make(map[engine.Ref]bool, len(want))
+	for _, d := range want {
+		known[d.Object] = true
+	}
+	kept := slices.Clone(want)
+	for _, e := range t.inventory.entries {
+		if owner := e.live.Owner; !known[owner] {
+			known[owner] = true
+			kept = append(kept, engine.Desired{Object: owner, Outcome: engine.Held})
+		}
+	}
+	return kept
+}
+
 // sharing leaves out what is not for this target's tags.
 func (t *target) sharing(all []engine.Desired) []engine.Desired {
 	if len(t.settings.Tags) == 0 {
@@ -108,6 +132,7 @@ func (t *target) sharing(all []engine.Desired) []engine.Desired {
 		mine[i].Definitions = slices.DeleteFunc(slices.Clone(mine[i].Definitions), func(d engine.Definition) bool {
 			return !t.shares(d)
 		})
+		mine[i].Certificates = named(mine[i])
 	}
 	return mine
 }
@@ -122,6 +147,14 @@ func (t *target) shares(d engine.Definition) bool {
 		}
 	}
 	return false
+}
+
+// named are the certificates that definitions of the object name: no other private
+// key goes to the target.
+func named(d engine.Desired) []engine.Certificate {
+	return slices.DeleteFunc(slices.Clone(d.Certificates), func(c engine.Certificate) bool {
+		return !slices.ContainsFunc(d.Definitions, func(def engine.Definition) bool { return slices.Contains(def.Certificates, c.ID) })
+	})
 }
 
 func definitions(want []engine.Desired) map[string]*engine.Definition {
@@ -139,7 +172,7 @@ func definitions(want []engine.Desired) map[string]*engine.Definition {
 // an interval that has passed.
 func (t *target) due() bool {
 	past := t.options.Now().Sub(t.listed)
-	return t.listed.IsZero() || past >= t.options.DriftInterval || past < 0
+	return t.listed.IsZero() || t.again || past >= t.options.DriftInterval || past < 0
 }
 
 // refresh finds out who answers and lists what it has. After an error, and at the
@@ -148,7 +181,7 @@ func (t *target) refresh(ctx context.Context, wanted map[string]*engine.Definiti
 	if err := t.open(ctx); err != nil {
 		return err
 	}
-	if t.listed.IsZero() {
+	if t.listed.IsZero() || t.again {
 		if err := t.dialect.Reload(ctx); err != nil {
 			return err
 		}
@@ -157,12 +190,13 @@ func (t *target) refresh(ctx context.Context, wanted map[string]*engine.Definiti
 	if err != nil {
 		return err
 	}
-	r.Drift = drift
+	r.Drift, t.again = drift, false
 	t.certs.forget()
 	return nil
 }
 
 func (t *target) list(ctx context.Context, wanted map[string]*engine.Definition) ([]Drift, error) {
+	t.inventory.whole = t.status.Mode == Gateway
 	drift, err := t.inventory.list(ctx, t.dialect, t.options.ClusterID, t.status.Version, wanted)
 	if err != nil {
 		return nil, err
@@ -215,8 +249,8 @@ func (t *target) detect(ctx context.Context) (dialect, error) {
 		return gateway, nil
 	}
 	_, notDashboard := dashboard.Probe(ctx)
-	if notDashboard == nil {
-		return dashboard, nil
+	if notDashboard == nil || refusesAll(notDashboard) {
+		return dashboard, nil // its next call says why it refuses us
 	}
 	var u *Unreachable
 	if errors.As(notGateway, &u) {
@@ -242,31 +276,55 @@ func (t *target) held(plan engine.Plan) *Held {
 	return &h
 }
 
-// jobs makes jobs of the changes, but for those that were refused a short while ago.
+// pardon forgets the refusals of what the plan does not speak of any more.
+func (t *target) pardon(plan engine.Plan) {
+	planned := make(map[string]bool, len(plan.Changes))
+	for _, c := range plan.Changes {
+		planned[c.ID] = true
+	}
+	maps.DeleteFunc(t.refused, func(id string, _ refusal) bool { return !planned[id] })
+}
+
+// jobs makes jobs of the changes, but for those that were refused a short while ago,
+// and those whose id is somebody else's: to create one is to overwrite it.
 func (t *target) jobs(plan engine.Plan, wanted map[string]*engine.Definition, r *Report) []*job {
 	var jobs []*job
 	for _, c := range plan.Changes {
 		j := &job{Change: c, write: true, loaded: c.Action != engine.Create}
 		if c.Action != engine.Delete {
 			j.definition = wanted[c.ID]
-			if x, ok := t.refused[c.ID]; ok && x.hash == j.definition.Hash && t.options.Now().Before(x.until) {
-				r.Failed = append(r.Failed, Failure{c.ID, c.Owner, x.err})
-				continue
-			}
-			if e := t.inventory.entries[c.ID]; e != nil && e.drift == Renamed {
-				j.touched = 1
-			}
+		}
+		if x, ok := t.refused[c.ID]; ok && x.hash == j.hash() && t.waits(x.until) {
+			r.Failed = append(r.Failed, Failure{c.ID, c.Owner, x.err})
+			continue
+		}
+		if c.Action == engine.Create && t.inventory.others[c.ID] {
+			r.Failed = append(r.Failed, Failure{c.ID, c.Owner, errForeign})
+			continue
+		}
+		if e := t.inventory.entries[c.ID]; e != nil && e.drift != "" && c.Action == engine.Update {
+			j.touched = e.touched + 1
 		}
 		jobs = append(jobs, j)
 	}
 	return jobs
 }
 
-func (t *target) batch(jobs []*job, wanted map[string]*engine.Definition) *batch {
+func (t *target) batch(jobs []*job, wanted map[string]*engine.Definition, r *Report) *batch {
+	ids := make(map[string]bool, len(jobs))
+	for _, j := range jobs {
+		ids[j.ID] = true
+	}
 	return &batch{
 		dialect: t.dialect, concurrency: t.settings.Concurrency, jobs: jobs,
 		list: func(ctx context.Context) error {
-			_, err := t.list(ctx, wanted)
+			drift, err := t.list(ctx, wanted)
+			for _, x := range drift {
+				if !ids[x.ID] {
+					r.Drift = append(r.Drift, x)
+					t.again = true
+				}
+			}
 			return err
 		},
 		entry: func(id string) *entry { return t.inventory.entries[id] },
@@ -276,21 +334,25 @@ func (t *target) batch(jobs []*job, wanted map[string]*engine.Definition) *batch
 	}
 }
 
-// settle writes down what came of the jobs.
+// settle writes down what came of the jobs. What a call without an answer has done,
+// the next push has to find out.
 func (t *target) settle(jobs []*job, r *Report) {
 	for _, j := range jobs {
 		switch {
 		case j.err != nil:
 			r.Failed = append(r.Failed, Failure{j.ID, j.Owner, j.err})
 			t.refuse(j)
+			t.inventory.doubt(j.ID)
+			t.again = t.again || isUnreachable(j.err)
 			continue
 		case !j.done:
+			t.inventory.doubt(j.ID)
 			continue
 		case j.Action == engine.Delete:
 			r.Deleted++
 			delete(t.inventory.entries, j.ID)
 		default:
-			t.inventory.entries[j.ID] = t.inventory.pushed(j)
+			t.inventory.pushed(j)
 			if j.Action == engine.Create {
 				r.Created++
 			} else {
@@ -303,29 +365,35 @@ func (t *target) settle(jobs []*job, r *Report) {
 }
 
 func (t *target) refuse(j *job) {
-	if j.definition == nil {
-		return
-	}
 	x := t.refused[j.ID]
-	if x.hash != j.definition.Hash {
-		x = refusal{hash: j.definition.Hash}
+	if x.hash != j.hash() {
+		x = refusal{hash: j.hash()}
 	}
-	pause := min(firstRefusal<<min(x.tries, 10), longestRefusal)
+	first := firstRefusal
+	if isUnreachable(j.err) {
+		first = firstSilence
+	}
+	pause := min(first<<min(x.tries, 10), longestRefusal)
 	x.tries++
 	x.err, x.until = j.err, t.options.Now().Add(pause)
 	t.refused[j.ID] = x
 }
 
-// next is when a definition that was refused is to be tried again; the zero time
-// when there is none.
-func (t *target) next() time.Time {
-	var first time.Time
+// waits tells whether a time is still to come. One too far away is of a clock that
+// was set back since.
+func (t *target) waits(until time.Time) bool {
+	pause := until.Sub(t.options.Now())
+	return pause > 0 && pause <= longestRefusal
+}
+
+// overdue tells whether something that was refused is to be tried again.
+func (t *target) overdue() bool {
 	for _, x := range t.refused {
-		if first.IsZero() || x.until.Before(first) {
-			first = x.until
+		if !t.waits(x.until) {
+			return true
 		}
 	}
-	return first
+	return false
 }
 
 // check looks at one definition, another one each time, and tells whether the
@@ -337,7 +405,7 @@ func (t *target) check(ctx context.Context) bool {
 	}
 	for id, e := range t.inventory.entries { // in random order
 		text, err := t.dialect.Get(ctx, id)
-		if err == nil && gjson.GetBytes(text, "config_data.cuegate.hash").String() == e.live.Hash {
+		if err == nil && gjson.GetBytes(text, hashPath).String() == e.live.Hash {
 			return true
 		}
 		t.listed = time.Time{}

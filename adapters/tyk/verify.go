@@ -37,13 +37,16 @@ func observed(j *job, text []byte) *entry {
 	if text == nil {
 		return nil
 	}
-	mark := gjson.GetBytes(text, "config_data.cuegate")
-	e := &entry{live: engine.Live{
-		ID: j.ID, Owner: j.Owner,
-		Match:  mark.Get("match").String(),
-		Hash:   mark.Get("hash").String(),
-		Listen: gjson.GetBytes(text, "domain").String() + gjson.GetBytes(text, "proxy.listen_path").String(),
-	}}
+	e := &entry{
+		live: engine.Live{
+			ID: j.ID, Owner: j.Owner,
+			Match:  gjson.GetBytes(text, markPath+".match").String(),
+			Hash:   gjson.GetBytes(text, hashPath).String(),
+			Listen: gjson.GetBytes(text, "domain").String() + gjson.GetBytes(text, "proxy.listen_path").String(),
+		},
+		touched: int(gjson.GetBytes(text, touchedPath).Int()),
+		meaning: meaningOf(text),
+	}
 	if j.definition != nil && e.live.Hash == j.definition.Hash {
 		e.own = differences(j.JSON, text)
 	}
@@ -60,12 +63,12 @@ func (b *batch) judge(j *job, e *entry) {
 		j.problem = "it is still loaded; the gateway cannot delete a definition whose file is not named after its api_id"
 	case e == nil:
 		j.loaded, j.problem = false, "it is not loaded"
-	case e.live.Hash != j.definition.Hash:
+	case e.live.Hash != j.definition.Hash || e.touched < j.touched:
 		j.loaded, j.problem = true, "an older one is loaded"
 	case e.live.Listen != j.definition.Listen:
 		j.loaded, j.problem = true, fmt.Sprintf("it listens at %q, because another API has its domain and listen path", clip(e.live.Listen))
-		j.touched++
-		j.write = true
+		j.touched = e.touched + 1
+		j.write, j.waited = true, false
 		return
 	default:
 		j.done, j.seen = true, e

@@ -3,15 +3,23 @@ package main
 import (
 	"context"
 	"flag"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
+	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/tidwall/sjson"
+
+	"github.com/cuegate/cuegate/adapters/tyk/embedded"
 )
 
 var update = flag.Bool("update", false, "rewrite the wanted outputs in testdata and examples")
 
-// TestMain lets the stories run the command inside the test binary.
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"cuegate": func() {
@@ -20,13 +28,79 @@ func TestMain(m *testing.M) {
 	})
 }
 
-// TestStories runs testdata/stories: each file tells in a sentence what a user
-// wants, and then in commands, inputs and outputs what happens.
+// TestStories runs the stories. Beside the usual commands there are
+//
+//	gateway [domains-off]   starts a gateway; its URL is $GATEWAY, its secret is set
+//	plant FILE              writes a definition behind everybody's back, and restarts
+//	edit ID PATH JSON       changes one, and restarts
+//	get HOST PATH           requests a path, and gives status and body as its output
 func TestStories(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/stories",
 		UpdateScripts:       *update,
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"gateway": startGateway,
+			"plant":   plant,
+			"edit":    edit,
+			"get":     get,
+		},
 	})
+}
+
+const storySecret = "story-secret"
+
+// gateways holds the storyGateway behind each URL; stories run side by side.
+var gateways sync.Map
+
+// storyGateway is the gateway of one story.
+type storyGateway struct {
+	store *embedded.Store
+	*embedded.Gateway
+}
+
+func startGateway(ts *testscript.TestScript, _ bool, args []string) {
+	g := storyGateway{store: embedded.NewStore()}
+	g.Gateway = embedded.New(embedded.Config{
+		Secret: storySecret, CustomDomains: len(args) == 0, ReloadTick: time.Millisecond, Store: g.store, Transport: newEchoTransport(),
+	})
+	server := httptest.NewServer(g)
+	ts.Defer(func() { server.Close(); g.Close() })
+	ts.Setenv("GATEWAY", server.URL)
+	ts.Setenv("CUEGATE_SECRET", storySecret)
+	gateways.Store(server.URL, g)
+}
+
+func plant(ts *testscript.TestScript, _ bool, args []string) {
+	v, _ := gateways.Load(ts.Getenv("GATEWAY"))
+	g := v.(storyGateway)
+	for _, name := range args {
+		g.store.WriteFile(name, []byte(ts.ReadFile(name)))
+	}
+	g.Restart()
+}
+
+func edit(ts *testscript.TestScript, _ bool, args []string) {
+	v, _ := gateways.Load(ts.Getenv("GATEWAY"))
+	g := v.(storyGateway)
+	text, err := sjson.SetRawBytes(g.store.Files()[args[0]+".json"], args[1], []byte(args[2]))
+	ts.Check(err)
+	g.store.WriteFile(args[0]+".json", text)
+	g.Restart()
+}
+
+func get(ts *testscript.TestScript, neg bool, args []string) {
+	req, err := http.NewRequest(http.MethodGet, ts.Getenv("GATEWAY")+args[1], nil)
+	ts.Check(err)
+	req.Host = args[0]
+	resp, err := http.DefaultClient.Do(req)
+	ts.Check(err)
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	ts.Check(err)
+	if ok := resp.StatusCode == http.StatusOK; ok == neg {
+		ts.Fatalf("status %d: %s", resp.StatusCode, strings.TrimSpace(string(body)))
+	}
+	_, _ = ts.Stdout().Write(body)
 }
