@@ -66,13 +66,20 @@ func (c *Checkup) say(level Level, id, format string, args ...any) {
 	c.Findings = append(c.Findings, Finding{level, id, fmt.Sprintf(format, args...)})
 }
 
+// Warnings tells what is unsafe about the settings.
+func (s Settings) Warnings() []Finding {
+	var all []Finding
+	if s.isPlain() {
+		all = append(all, Finding{Warning, "plain-http", "The secret crosses the network in clear: use https."})
+	}
+	if s.InsecureSkipVerify {
+		all = append(all, Finding{Warning, "insecure-skip-verify", "Any certificate of the target is trusted."})
+	}
+	return all
+}
+
 func (t *target) examine(ctx context.Context, c *Checkup, dataURL string, probe bool) error {
-	if t.settings.isPlain() {
-		c.say(Warning, "plain-http", "The secret crosses the network in clear: use https.")
-	}
-	if t.settings.InsecureSkipVerify {
-		c.say(Warning, "insecure-skip-verify", "Any certificate of the target is trusted.")
-	}
+	c.Findings = t.settings.Warnings()
 	err := t.open(ctx)
 	if c.Status = t.status; err != nil {
 		return err

@@ -191,9 +191,14 @@ func (f *Fleet) targets(ctx context.Context) ([]Settings, error) {
 }
 
 // Sync brings every target to what is wanted once, all at the same time, and
-// gives their reports in the order of the targets.
+// gives their reports in the order of the targets. When ctx ends, a batch in hand goes
+// on within the grace.
 func (f *Fleet) Sync(ctx context.Context, all []engine.Desired) ([]Report, error) {
-	return f.each(ctx, func(ctx context.Context, t *target) Report { return t.sync(ctx, all) })
+	return f.each(ctx, func(ctx context.Context, t *target) Report {
+		ctx, cancel := withGrace(ctx, f.options.Grace)
+		defer cancel()
+		return t.sync(ctx, all)
+	})
 }
 
 // each runs do for every target once, with a target of its own.

@@ -28,6 +28,7 @@ func (p *pushing) prepare(cmd *cobra.Command, out *reporter) (*loaded, []engine.
 	if err != nil {
 		return nil, nil, nil, err
 	}
+	out.warn(settings)
 	l, err := p.in.load(cmd.Context(), cmd.InOrStdin())
 	if err != nil {
 		return nil, nil, nil, err

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"os"
@@ -21,10 +22,11 @@ type reporter struct {
 	moving bool
 	told   map[string]time.Time // when progress was last told, by target
 	said   map[string]string    // what was last said of trouble, by target
+	met    map[string]string    // the version of each target
 }
 
 func newReporter(w io.Writer) *reporter {
-	return &reporter{w: w, terminal: isTerminal(w), told: map[string]time.Time{}, said: map[string]string{}}
+	return &reporter{w: w, terminal: isTerminal(w), told: map[string]time.Time{}, said: map[string]string{}, met: map[string]string{}}
 }
 
 // isTerminal tells whether w is a terminal that moves its cursor.
@@ -87,12 +89,33 @@ func (p *reporter) progress(x tyk.Progress) {
 	p.moving = true
 }
 
+// warn tells what is unsafe about the settings of targets.
+func (p *reporter) warn(all []tyk.Settings) {
+	for _, s := range all {
+		for _, f := range s.Warnings() {
+			p.line("warning: %s: %s (%s)", cmp.Or(s.Name, s.URL), f.Msg, f.ID)
+		}
+	}
+}
+
+// introduce tells once who answers, and again when that changes.
+func (p *reporter) introduce(r tyk.Report) {
+	if r.Status.Mode == "" || p.met[r.Target] == r.Status.Version {
+		return
+	}
+	p.met[r.Target] = r.Status.Version
+	if r.Target != embeddedName {
+		p.write("%s: a %s of version %s answers", r.Target, r.Status.Mode, cmp.Or(r.Status.Version, "unknown"))
+	}
+}
+
 // report tells of a synchronisation in which something happened. Trouble that stays the
 // same is told once.
 func (p *reporter) report(r tyk.Report) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.told, r.Target)
+	p.introduce(r)
 	if r.Changed() {
 		p.write("%s: %d created, %d updated, %d deleted, %d unchanged, in %s", r.Target, r.Created, r.Updated, r.Deleted, r.Unchanged, r.Took.Round(time.Millisecond))
 	}

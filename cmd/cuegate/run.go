@@ -93,6 +93,7 @@ func (r *running) run(ctx context.Context) error {
 		return err
 	}
 	defer stop()
+	r.out.warn(settings)
 	fleet, err := tyk.NewFleet(tyk.Options{
 		ClusterID: c.ClusterID, Targets: settings, DriftInterval: r.targets.driftInterval, ConfirmDeletes: r.targets.confirmDeletes,
 		Report: r.reports(first), Progress: r.out.progress,
