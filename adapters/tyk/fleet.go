@@ -142,6 +142,9 @@ func (f *Fleet) reconcile(ctx context.Context, running *sync.WaitGroup) error {
 	err := failed
 	present := map[string]bool{}
 	for _, s := range settings {
+		if present[s.Name] {
+			continue // twice the same
+		}
 		present[s.Name] = true
 		if w := f.workers[s.Name]; w != nil {
 			if reflect.DeepEqual(w.target.settings, s) {
