@@ -157,15 +157,19 @@ func (d *dashboardAPI) replace(ctx context.Context, id string, definition []byte
 	return d.Update(ctx, id, definition)
 }
 
-// identify gives what the database calls database the api_id that it should have.
+// identify gives what the database calls database the api_id that it should have. An
+// answer of 200 may mean nothing, so it is not believed at once that it cannot.
 func (d *dashboardAPI) identify(ctx context.Context, database, id string, definition []byte) error {
-	if got, err := d.idOf(ctx, database); err != nil || got == id {
-		return err
-	}
-	if err := d.Update(ctx, database, definition); err != nil {
-		return err
-	}
 	got, err := d.idOf(ctx, database)
+	for range 3 {
+		if err != nil || got == id {
+			return err
+		}
+		if err := d.Update(ctx, database, definition); err != nil {
+			return err
+		}
+		got, err = d.idOf(ctx, database)
+	}
 	if err != nil || got == id {
 		return err
 	}
