@@ -121,7 +121,7 @@ func (c *caller) scrub(status int, text []byte) []byte {
 	if status < 400 || c.secret.Empty() {
 		return text
 	}
-	return bytes.ReplaceAll(text, []byte(c.secret.text), []byte(redacted))
+	return bytes.ReplaceAll(text, []byte(c.secret.reveal()), []byte(redacted))
 }
 
 // stream is do with the body handed to read as it comes. read may be called
@@ -156,7 +156,7 @@ func (c *caller) attempt(ctx context.Context, r request, limit int64, read func(
 	if err != nil {
 		return backoff.Permanent(err)
 	}
-	req.Header.Set(c.header, c.secret.text)
+	req.Header.Set(c.header, c.secret.reveal())
 	if r.body != nil {
 		req.Header.Set("Content-Type", "application/json")
 		if r.contentType != "" {

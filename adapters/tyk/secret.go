@@ -9,14 +9,22 @@ import (
 const redacted = "[redacted]"
 
 // Secret is a text that is never shown: whatever prints, logs or marshals it says
-// "[redacted]".
-type Secret struct{ text string }
+// "[redacted]". Where fmt does not ask (for %p, and in a field that is not exported),
+// it finds a pointer, and no text.
+type Secret struct{ text *string }
 
 // NewSecret wraps a text.
-func NewSecret(text string) Secret { return Secret{text} }
+func NewSecret(text string) Secret { return Secret{&text} }
 
 // Empty tells whether there is no text.
-func (s Secret) Empty() bool { return s.text == "" }
+func (s Secret) Empty() bool { return s.reveal() == "" }
+
+func (s Secret) reveal() string {
+	if s.text == nil {
+		return ""
+	}
+	return *s.text
+}
 
 // Format implements fmt.Formatter, for every verb.
 func (s Secret) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(redacted)) }

@@ -75,7 +75,7 @@ func (s Settings) check() error {
 	switch {
 	case s.Secret.Empty():
 		return errors.New("there is no secret for " + s.Name)
-	case strings.ContainsFunc(s.Secret.text, unicode.IsControl):
+	case strings.ContainsFunc(s.Secret.reveal(), unicode.IsControl):
 		return errors.New("the secret for " + s.Name + " holds a line break or another character that no header may have")
 	case s.Mode != "" && s.Mode != Gateway && s.Mode != Dashboard:
 		return errors.New("the mode " + string(s.Mode) + " is neither gateway nor dashboard")
