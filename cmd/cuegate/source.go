@@ -150,15 +150,14 @@ func watchAll(w *fsnotify.Watcher, roots []string) error {
 
 // example gives host and path of a route that is served, for a first try.
 func example(all []engine.Desired) (host, path string) {
-	for _, d := range all {
-		for _, def := range d.Definitions {
-			host, rest, _ := strings.Cut(def.Match, " ")
-			_, path, ok := strings.Cut(rest, " ")
-			if !ok {
-				path = "/"
-			}
-			return strings.Replace(host, "*", "any", 1), (&url.URL{Path: path}).EscapedPath()
-		}
+	i := slices.IndexFunc(all, func(d engine.Desired) bool { return len(d.Definitions) > 0 })
+	if i < 0 {
+		return "", "/"
 	}
-	return "", "/"
+	host, rest, _ := strings.Cut(all[i].Definitions[0].Match, " ")
+	_, path, ok := strings.Cut(rest, " ")
+	if !ok {
+		return "", "/" // the default backend
+	}
+	return strings.Replace(host, "*", "any", 1), (&url.URL{Path: path}).EscapedPath()
 }
