@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -36,8 +37,7 @@ type Options struct {
 	DeleteFloor    int
 	DeleteShare    float64
 	ConfirmDeletes bool
-	// KeepUnknown keeps the definitions of objects that are not among those that are
-	// wanted: whoever wants could not read everything.
+	// KeepUnknown is what Fleet.KeepUnknown says in the beginning.
 	KeepUnknown bool
 
 	// Report is told of each synchronisation, from several goroutines. May be nil.
@@ -49,6 +49,9 @@ type Options struct {
 	// Grace is how long a batch in hand may go on when the context ends; 30 s where
 	// it is 0.
 	Grace time.Duration
+
+	// keep is set by Fleet.KeepUnknown.
+	keep *atomic.Bool
 }
 
 func (o Options) withDefaults() Options {
@@ -58,6 +61,8 @@ func (o Options) withDefaults() Options {
 	o.DeleteFloor = cmp.Or(o.DeleteFloor, 10)
 	o.DeleteShare = cmp.Or(o.DeleteShare, 0.5)
 	o.Grace = cmp.Or(o.Grace, 30*time.Second)
+	o.keep = new(atomic.Bool)
+	o.keep.Store(o.KeepUnknown)
 	if o.Report == nil {
 		o.Report = func(Report) {}
 	}
@@ -96,6 +101,10 @@ func NewFleet(o Options) (*Fleet, error) {
 	}
 	return &Fleet{options: o, workers: map[string]*worker{}}, nil
 }
+
+// KeepUnknown says whether definitions are kept whose objects are not among those
+// that are wanted: whoever wants could not read everything.
+func (f *Fleet) KeepUnknown(keep bool) { f.options.keep.Store(keep) }
 
 // Want says what every target shall have from now on. It returns at once.
 func (f *Fleet) Want(all []engine.Desired) {
@@ -218,7 +227,10 @@ func (f *Fleet) each(ctx context.Context, do func(context.Context, *target) Repo
 			reports[i] = Report{Target: s.Name, Err: err}
 			continue
 		}
-		running.Go(func() { reports[i] = do(ctx, t) })
+		running.Go(func() {
+			defer t.close()
+			reports[i] = do(ctx, t)
+		})
 	}
 	running.Wait()
 	return reports, nil
@@ -241,6 +253,7 @@ func (w *worker) wake() {
 }
 
 func (w *worker) run(ctx context.Context) {
+	defer w.target.close()
 	pauses := backoff.NewExponentialBackOff()
 	pauses.InitialInterval, pauses.MaxInterval, pauses.Multiplier = time.Second, time.Minute, 2
 	check := time.NewTicker(w.fleet.options.CheckInterval)

@@ -69,6 +69,13 @@ func (t *target) sync(ctx context.Context, all []engine.Desired) Report {
 	return r
 }
 
+// close lets go of the target; another sync opens it again.
+func (t *target) close() {
+	if t.dialect != nil {
+		t.dialect.Close()
+	}
+}
+
 func (t *target) push(ctx context.Context, want []engine.Desired, r *Report) error {
 	wanted := definitions(want)
 	if t.due() {
@@ -105,7 +112,7 @@ func (t *target) push(ctx context.Context, want []engine.Desired, r *Report) err
 
 // keep adds the owners of what is there, and that nobody speaks of, as held.
 func (t *target) keep(want []engine.Desired) []engine.Desired {
-	if !t.options.KeepUnknown {
+	if !t.options.keep.Load() {
 		return want
 	}
 	known := make(map[engine.Ref]bool, len(want))

@@ -39,11 +39,14 @@ func (p *pushing) prepare(cmd *cobra.Command, out *reporter) (*loaded, []engine.
 	}
 	fleet, err := tyk.NewFleet(tyk.Options{
 		ClusterID: c.ClusterID, Targets: settings, ConfirmDeletes: p.targets.confirmDeletes,
-		// What a document that cannot be read asks for, nobody knows.
-		KeepUnknown: len(l.rejected) > 0,
-		Progress:    out.progress,
+		Progress: out.progress,
 	})
-	return l, all, fleet, err
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	// What a document that cannot be read asks for, nobody knows.
+	fleet.KeepUnknown(len(l.unreadable()) > 0)
+	return l, all, fleet, nil
 }
 
 func newApply() *cobra.Command {

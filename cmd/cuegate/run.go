@@ -112,6 +112,7 @@ func (r *running) run(ctx context.Context) error {
 // want hands over what the source asks for, and tells of what it refused.
 func (r *running) want(fleet *tyk.Fleet, all []engine.Desired) {
 	r.out.decisions(all, r.source.loaded.rejections())
+	fleet.KeepUnknown(r.source.unknown)
 	fleet.Want(all)
 }
 

@@ -26,6 +26,9 @@ type source struct {
 	loaded *loaded
 	// good are the objects that each file gave when it was last read whole.
 	good map[string][]engine.Ref
+	// unknown: a file was never read whole, so what it asked for before this program
+	// started, nobody knows.
+	unknown bool
 }
 
 // read reads everything anew. A bundle that is broken is an error, and the old one
@@ -44,12 +47,8 @@ func (s *source) read(ctx context.Context) ([]engine.Desired, error) {
 }
 
 // hold gives the objects of files that cannot be read whole, and that are not there
-// now, as held: what is served for them stays. It notes what the others hold.
+// now, as held: what is served for them stays. It notes what all files hold.
 func (s *source) hold() []engine.Desired {
-	broken := map[string]bool{}
-	for _, r := range s.loaded.rejected {
-		broken[fileOf(r.Source)] = true
-	}
 	present := map[engine.Ref]bool{}
 	files := map[string][]engine.Ref{}
 	for _, o := range s.loaded.objects {
@@ -57,18 +56,37 @@ func (s *source) hold() []engine.Desired {
 		files[fileOf(o.Source)] = append(files[fileOf(o.Source)], o.Ref)
 	}
 	var held []engine.Desired
-	for file := range broken {
-		for _, ref := range s.good[file] {
-			if !present[ref] {
-				held = append(held, engine.Desired{Object: ref, Outcome: engine.Held, Reasons: []engine.Reason{{
-					ID: "file-broken", Field: file, Msg: "A document of the file cannot be read, and this object is not among the others: what is served for it stays.",
-				}}})
-			}
+	s.unknown = false
+	for _, file := range s.loaded.unreadable() {
+		before, known := s.good[file]
+		if !known {
+			s.unknown = true
+			delete(files, file)
+			continue
 		}
-		files[file] = append(files[file], s.good[file]...)
+		for _, ref := range before {
+			if present[ref] {
+				continue
+			}
+			files[file] = append(files[file], ref)
+			held = append(held, engine.Desired{Object: ref, Outcome: engine.Held, Reasons: []engine.Reason{{
+				ID: "file-broken", Field: file, Msg: "A document of the file cannot be read, and this object is not among the others: what is served for it stays.",
+			}}})
+		}
 	}
 	s.good = files
 	return held
+}
+
+// unreadable gives the files that hold a document which is no object.
+func (l *loaded) unreadable() []string {
+	var files []string
+	for _, r := range l.rejected {
+		if file := fileOf(r.Source); r.Reason.ID != "object-repeated" && !slices.Contains(files, file) {
+			files = append(files, file)
+		}
+	}
+	return files
 }
 
 // fileOf takes the line off a source, "file:line".
