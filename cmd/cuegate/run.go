@@ -2,13 +2,8 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
-	"crypto/tls"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"net"
-	"net/http"
 	"os"
 	"strings"
 	"sync"
@@ -17,7 +12,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/cuegate/cuegate/adapters/tyk"
-	"github.com/cuegate/cuegate/adapters/tyk/embedded"
 	"github.com/cuegate/cuegate/engine"
 )
 
@@ -138,43 +132,6 @@ func (r *running) place(c config) (settings []tyk.Settings, stop func(), err err
 	return r.embed(c)
 }
 
-// embed starts the embedded gateway, with a secret that nobody else knows.
-func (r *running) embed(c config) ([]tyk.Settings, func(), error) {
-	random := make([]byte, 16)
-	_, _ = rand.Read(random) // never fails
-	secret := hex.EncodeToString(random)
-	gateway := embedded.New(embedded.Config{Secret: secret, CustomDomains: true, ReloadTick: 50 * time.Millisecond, Transport: newEchoTransport()})
-	listener, err := net.Listen("tcp", r.listen)
-	if err != nil {
-		gateway.Close()
-		return nil, nil, fmt.Errorf("the embedded gateway cannot listen (--listen names another address): %w", err)
-	}
-	server := &http.Server{Handler: gateway, ReadHeaderTimeout: 10 * time.Second}
-	r.listen = listener.Addr().String()
-	go func() { _ = server.Serve(listener) }()
-	if r.listenTLS != "" {
-		if err := r.serveTLS(gateway, server); err != nil {
-			_ = server.Close()
-			gateway.Close()
-			return nil, nil, err
-		}
-	}
-	settings := tyk.Settings{Name: embeddedName, URL: "http://" + r.listen, Secret: tyk.NewSecret(secret), OrgID: c.OrgID, Mode: tyk.Gateway}
-	return []tyk.Settings{settings}, func() { _ = server.Close(); gateway.Close() }, nil
-}
-
-func (r *running) serveTLS(gateway *embedded.Gateway, server *http.Server) error {
-	listener, err := net.Listen("tcp", r.listenTLS)
-	if err != nil {
-		return fmt.Errorf("the embedded gateway cannot listen for TLS: %w", err)
-	}
-	r.listenTLS = listener.Addr().String()
-	config := &tls.Config{GetCertificate: gateway.GetCertificate, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}}
-	server.TLSConfig = config
-	go func() { _ = server.ServeTLS(listener, "", "") }()
-	return nil
-}
-
 // reports tells of pushes, and after the first good one in two lines what to try.
 func (r *running) reports(first []engine.Desired) func(tyk.Report) {
 	var once sync.Once
@@ -189,7 +146,11 @@ func (r *running) reports(first []engine.Desired) func(tyk.Report) {
 			if host != "" {
 				header = fmt.Sprintf(" -H 'Host: %s'", host)
 			}
-			r.out.line("Serving the manifests of %s; edit them, and the routes follow. Try", strings.Join(r.source.in.files, ", "))
+			secure := ""
+			if r.listenTLS != "" {
+				secure = ", and TLS at https://" + r.listenTLS
+			}
+			r.out.line("Serving the manifests of %s%s; edit them, and the routes follow. Try", strings.Join(r.source.in.files, ", "), secure)
 			r.out.line("  curl%s http://%s%s", header, r.listen, path)
 		})
 	}

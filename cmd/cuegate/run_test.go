@@ -3,8 +3,17 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/pem"
 	"fmt"
 	"io"
+	"math/big"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -195,4 +204,69 @@ func TestRunStartsWithABrokenFile(t *testing.T) {
 	t.Parallel()
 	w := startRun(t, map[string]string{"tea.yaml": "kind: {", "coffee.yaml": simpleIngress("coffee", "")})
 	w.serves("coffee.example.com", "/", "coffee")
+}
+
+// tlsSecret gives a Secret with a new certificate for the host.
+func tlsSecret(t *testing.T, name, host string) (manifest string, pool *x509.CertPool) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(time.Now().UnixNano()), DNSNames: []string{host}, NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	encode := func(kind string, der []byte) string {
+		return base64.StdEncoding.EncodeToString(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}))
+	}
+	pool = x509.NewCertPool()
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool.AddCert(cert)
+	return fmt.Sprintf("apiVersion: v1\nkind: Secret\nmetadata: {name: %s}\ntype: kubernetes.io/tls\ndata: {tls.crt: %s, tls.key: %s}\n",
+		name, encode("CERTIFICATE", der), encode("PRIVATE KEY", private)), pool
+}
+
+// A certificate of a Secret is served, and so is the one that takes its place.
+func TestRunServesCertificates(t *testing.T) {
+	t.Parallel()
+	ingress := strings.Replace(simpleIngress("tea", ""), "spec: {", "spec: {tls: [{secretName: tea-tls}], ", 1)
+	secret, first := tlsSecret(t, "tea-tls", "tea.example.com")
+	w := startRun(t, map[string]string{"tea.yaml": ingress, "secret.yaml": secret}, "--listen-tls", "127.0.0.1:0")
+	at := regexp.MustCompile(`TLS at https://([0-9.:]+);`).FindStringSubmatch(w.out.String())
+	if at == nil {
+		t.Fatalf("it does not say where TLS is served:\n%s", w.out)
+	}
+	serves := func(pool *x509.CertPool) func() bool {
+		return func() bool {
+			client := &http.Client{Transport: &http.Transport{
+				TLSClientConfig: &tls.Config{RootCAs: pool},
+				DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+					return (&net.Dialer{}).DialContext(ctx, network, at[1])
+				},
+			}}
+			defer client.CloseIdleConnections()
+			resp, err := client.Get("https://tea.example.com/")
+			if err != nil {
+				return false
+			}
+			defer resp.Body.Close()
+			return resp.StatusCode == http.StatusOK
+		}
+	}
+	w.eventually("serves the certificate", serves(first))
+	secret, second := tlsSecret(t, "tea-tls", "tea.example.com")
+	w.write("secret.yaml", secret)
+	w.eventually("serves the new certificate", serves(second))
+	if text := w.out.String(); strings.Contains(text, "PRIVATE KEY") {
+		t.Errorf("a key is printed:\n%s", text)
+	}
 }
