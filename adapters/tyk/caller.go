@@ -96,6 +96,9 @@ func newCaller(s Settings) (*caller, error) {
 	}, nil
 }
 
+// Close implements dialect.
+func (c *caller) Close() { c.client.CloseIdleConnections() }
+
 // redactURL leaves user and password out.
 func redactURL(text string) string {
 	if u, err := url.Parse(text); err == nil {

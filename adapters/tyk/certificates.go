@@ -153,19 +153,33 @@ func (t *target) removeCertificates(ctx context.Context, want []engine.Desired, 
 	}
 	for _, id := range idle {
 		if !spoken[id] {
-			err := t.dialect.DeleteCertificate(ctx, id)
+			delete(t.certs.present, id)
+			gone, err := t.removeCertificate(ctx, id)
 			switch {
 			case err != nil && ofTarget(err):
 				return err
 			case err != nil:
 				r.Certificates = append(r.Certificates, CertificateProblem{id, "", err})
-			default:
+			case gone:
 				r.CertificatesRemoved = append(r.CertificatesRemoved, id)
+			default:
+				continue // ours, still
 			}
-			delete(t.certs.present, id)
 		}
 		// One that somebody else uses, or keeps, is theirs from now on.
 		delete(t.certs.ours, id)
 	}
 	return nil
+}
+
+// removeCertificate removes one, and looks whether it is gone.
+func (t *target) removeCertificate(ctx context.Context, id string) (gone bool, err error) {
+	if err := t.dialect.DeleteCertificate(ctx, id); err != nil {
+		return false, err
+	}
+	_, err = t.dialect.HasCertificate(ctx, id)
+	if errors.Is(err, errNotFound) {
+		return true, nil
+	}
+	return false, err
 }

@@ -18,14 +18,42 @@ import (
 // so what is in live alone does not count, and a value that is nothing ("", 0,
 // false, an empty list) is the same as none.
 func differences(written, live []byte) []string {
-	var a, b any
-	if decodeNumbers(written, &a) != nil || decodeNumbers(live, &b) != nil {
+	var a any
+	if decodeNumbers(written, &a) != nil || !gjson.ValidBytes(live) {
 		return []string{""}
 	}
 	var c comparison
-	c.compare(a, b)
+	c.compare(a, likeWritten(a, gjson.ParseBytes(live)))
 	slices.Sort(c.found)
 	return c.found
+}
+
+// likeWritten decodes of what is live only what was written: the rest is ten times as
+// much.
+func likeWritten(written any, live gjson.Result) any {
+	if m, ok := written.(map[string]any); ok && live.IsObject() {
+		part := make(map[string]any, len(m))
+		live.ForEach(func(key, value gjson.Result) bool {
+			if w, ok := m[key.String()]; ok {
+				part[key.String()] = likeWritten(w, value)
+			}
+			return true
+		})
+		return part
+	}
+	switch live.Type {
+	case gjson.String:
+		return live.String()
+	case gjson.Number:
+		return json.Number(live.Raw)
+	case gjson.True, gjson.False:
+		return live.Bool()
+	case gjson.JSON:
+		var v any
+		_ = decodeNumbers([]byte(live.Raw), &v) // it is valid
+		return v
+	}
+	return nil
 }
 
 func decodeNumbers(text []byte, into *any) error {

@@ -12,6 +12,8 @@ import (
 // *Unreachable, *Rejected, or one of errors.go; a call that ends with *Unreachable
 // may or may not have had its effect.
 type dialect interface {
+	// Close lets go of idle connections.
+	Close()
 	// Probe asks who answers, without the secret.
 	Probe(ctx context.Context) (Status, error)
 	// List visits every definition that is loaded, in any order. It may begin anew

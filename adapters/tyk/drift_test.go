@@ -31,6 +31,9 @@ func repaired(t *testing.T, g *double, c *clock, x *target, o engine.Desired, wa
 		t.Errorf("drift %q, want %q", got, want)
 	}
 	g.expect(t, o)
+	if g.loaded(t)["cafe-tea"].Get("use_basic_auth").Bool() {
+		t.Error("a field that we do not write is as somebody else wants it")
+	}
 	for range 2 {
 		c.add(6 * time.Minute)
 		g.ResetCalls()
@@ -189,6 +192,34 @@ func TestDriftRenamedByOneThatWasFirst(t *testing.T) {
 	c.add(20 * time.Minute)
 	mustPush(t, x, o)
 	g.expect(t, o)
+}
+
+// While its object is held, an edit is reported; afterwards it is repaired.
+func TestDriftOfAHeldObject(t *testing.T) {
+	t.Parallel()
+	for _, edit := range [][]any{{"active", false}, {"use_basic_auth", true}, {"proxy.listen_path", "/other"}} {
+		for _, restarted := range []bool{false, true} {
+			g, c, x, o := drifting(t)
+			c.add(6 * time.Minute)
+			mustPush(t, x, o)
+			g.byHand(t, with(g.loaded(t)["cafe-tea"].Raw, edit...))
+			if restarted && edit[0] == "use_basic_auth" {
+				continue // a new process cannot know
+			}
+			if restarted {
+				x = newTestTarget(t, g.settings(), Options{Now: c.Now})
+			}
+			for n := range 3 {
+				c.add(6 * time.Minute)
+				if r := mustPush(t, x, held("cafe")); r.Changed() || !restarted && (len(r.Drift) == 1) != (n == 0) {
+					t.Errorf("%v: %+v", edit, r)
+				}
+			}
+			c.add(6 * time.Minute)
+			mustPush(t, x, o)
+			g.expect(t, o)
+		}
+	}
 }
 
 // What the target makes of a definition by itself is no drift, whether it was read

@@ -46,6 +46,9 @@ type entry struct {
 	// text is a hash of what the last list held, and meaning one of what was read by
 	// the id after a write of ours; the other one is 0.
 	text, meaning uint64
+	// compared: it was compared with what was wanted, which for the definition of a held
+	// object nobody knows.
+	compared bool
 	// touched is that of the mark (push.go).
 	touched int
 	// unsure: a write of ours may have changed it since.
@@ -133,21 +136,23 @@ func (inv *inventory) read(l engine.Live, text []byte, version string, want *eng
 	if known != nil {
 		e.own = known.own
 	}
-	switch {
-	case want == nil || want.Hash != l.Hash:
-		return e
-	case l.Listen != want.Listen:
+	compared := want != nil && want.Hash == l.Hash
+	if compared && l.Listen != want.Listen {
 		e.drift = Renamed
 		return e
-	case known != nil && known.text == e.text:
-		e.drift, e.paths = known.drift, known.paths
+	}
+	if known != nil && known.text == e.text && (known.compared || !compared) {
+		e.drift, e.paths, e.compared = known.drift, known.paths, known.compared
 		return e
 	}
-	paths := differences(want.JSON, text)
-	if known == nil && inv.whole {
-		e.own = slices.DeleteFunc(slices.Clone(paths), func(p string) bool { return !isUnknown(text, p) })
+	var paths []string
+	if e.compared = compared; compared {
+		paths = differences(want.JSON, text)
+		if inv.whole && (known == nil || !known.compared) {
+			e.own = append(slices.Clip(e.own), slices.DeleteFunc(slices.Clone(paths), func(p string) bool { return !isUnknown(text, p) })...)
+		}
+		paths = slices.DeleteFunc(paths, func(p string) bool { return slices.Contains(e.own, p) })
 	}
-	paths = slices.DeleteFunc(paths, func(p string) bool { return slices.Contains(e.own, p) })
 	if len(paths) > 0 || known.differs(text, l.Hash, inv.version == version) {
 		e.drift, e.paths = Edited, paths
 	}
@@ -200,7 +205,7 @@ func (inv *inventory) drifted(fresh map[string]*entry) []Drift {
 func (inv *inventory) pushed(j *job) {
 	d := j.definition
 	inv.entries[d.ID] = &entry{
-		own: append(slices.Clip(j.seen.own), j.seen.paths...), text: j.seen.text, meaning: j.seen.meaning, touched: j.seen.touched,
+		compared: true, own: append(slices.Clip(j.seen.own), j.seen.paths...), text: j.seen.text, meaning: j.seen.meaning, touched: j.seen.touched,
 		live: engine.Live{ID: d.ID, Owner: j.Owner, Match: d.Match, Listen: d.Listen, Hash: d.Hash, Certificates: d.Certificates},
 	}
 }

@@ -16,7 +16,7 @@ type Report struct {
 	// Failed are the definitions that are not as they should be, each with the reason.
 	Failed []Failure
 	// Drift is what had changed on the target since it was pushed; it is repaired
-	// unless it stands in Failed too.
+	// unless it stands in Failed too, or its object is held.
 	Drift []Drift
 	// Conflicts are definitions that are not served because an older one is.
 	Conflicts []engine.Conflict
