@@ -129,15 +129,30 @@ func meaningOf(text []byte) uint64 {
 	if err != nil {
 		plain = text
 	}
-	var v any
-	if decodeNumbers(plain, &v) != nil {
-		return maphash.Bytes(seed, text)
+	return meaning(gjson.ParseBytes(plain))
+}
+
+// meaning hashes a value; the order of the keys of an object does not count.
+func meaning(v gjson.Result) uint64 {
+	var h uint64
+	switch {
+	case v.IsObject():
+		h = 1 // {} is not []
+		v.ForEach(func(key, value gjson.Result) bool {
+			h += maphash.Comparable(seed, [2]uint64{maphash.String(seed, key.String()), meaning(value)})
+			return true
+		})
+	case v.IsArray():
+		v.ForEach(func(_, value gjson.Result) bool {
+			h = maphash.Comparable(seed, [2]uint64{h, meaning(value)})
+			return true
+		})
+	case v.Type == gjson.String:
+		h = maphash.String(seed, v.Str)
+	default:
+		return maphash.String(seed, v.Raw)
 	}
-	sorted, err := json.Marshal(v)
-	if err != nil {
-		sorted = text // not reached: it was JSON
-	}
-	return maphash.Bytes(seed, sorted)
+	return maphash.Comparable(seed, [2]uint64{uint64(v.Type) + 1, h})
 }
 
 // isNothing tells whether a value is what a gateway puts where there was none.
