@@ -2,9 +2,6 @@ package tyk
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -29,22 +26,6 @@ type target struct {
 	refused map[string]refusal // by api_id
 	certs   certificates
 }
-
-// refusal is a change that a target did not take: the same is not tried again for a
-// while, longer each time.
-type refusal struct {
-	hash  string // "" of a delete
-	err   error
-	tries int
-	until time.Time
-}
-
-// Pauses between two tries of a refused change, or of one that had no answer.
-const (
-	firstRefusal   = 10 * time.Second
-	firstSilence   = time.Second
-	longestRefusal = 10 * time.Minute
-)
 
 func newTarget(s Settings, o Options) (*target, error) {
 	s = s.withDefaults()
@@ -110,71 +91,6 @@ func (t *target) push(ctx context.Context, want []engine.Desired, r *Report) err
 	return t.removeCertificates(ctx, want, r)
 }
 
-// keep adds the owners of what is there, and that nobody speaks of, as held.
-func (t *target) keep(want []engine.Desired) []engine.Desired {
-	if !t.options.keep.Load() {
-		return want
-	}
-	known := make(map[engine.Ref]bool, len(want))
-	for _, d := range want {
-		known[d.Object] = true
-	}
-	kept := slices.Clone(want)
-	for _, e := range t.inventory.entries {
-		if owner := e.live.Owner; !known[owner] {
-			known[owner] = true
-			kept = append(kept, engine.Desired{Object: owner, Outcome: engine.Held})
-		}
-	}
-	return kept
-}
-
-// sharing leaves out what is not for this target's tags.
-func (t *target) sharing(all []engine.Desired) []engine.Desired {
-	if len(t.settings.Tags) == 0 {
-		return all
-	}
-	mine := slices.Clone(all)
-	for i := range mine {
-		mine[i].Definitions = slices.DeleteFunc(slices.Clone(mine[i].Definitions), func(d engine.Definition) bool {
-			return !t.shares(d)
-		})
-		mine[i].Certificates = named(mine[i])
-	}
-	return mine
-}
-
-func (t *target) shares(d engine.Definition) bool {
-	if gjson.GetBytes(d.JSON, "tags_disabled").Bool() {
-		return false
-	}
-	for _, tag := range gjson.GetBytes(d.JSON, "tags").Array() {
-		if slices.Contains(t.settings.Tags, tag.String()) {
-			return true
-		}
-	}
-	return false
-}
-
-// named are the certificates that definitions of the object name: no other private
-// key goes to the target.
-func named(d engine.Desired) []engine.Certificate {
-	return slices.DeleteFunc(slices.Clone(d.Certificates), func(c engine.Certificate) bool {
-		return !slices.ContainsFunc(d.Definitions, func(def engine.Definition) bool { return slices.Contains(def.Certificates, c.ID) })
-	})
-}
-
-func definitions(want []engine.Desired) map[string]*engine.Definition {
-	all := make(map[string]*engine.Definition, len(want))
-	for i := range want {
-		for j := range want[i].Definitions {
-			d := &want[i].Definitions[j]
-			all[d.ID] = d
-		}
-	}
-	return all
-}
-
 // due tells whether the target is to be listed. A clock that was set back counts as
 // an interval that has passed.
 func (t *target) due() bool {
@@ -215,57 +131,6 @@ func (t *target) list(ctx context.Context, wanted map[string]*engine.Definition)
 	return drift, nil
 }
 
-// open finds the dialect and asks for the target's state.
-func (t *target) open(ctx context.Context) error {
-	if t.dialect == nil {
-		d, err := t.detect(ctx)
-		if err != nil {
-			return err
-		}
-		t.dialect = d
-	}
-	status, err := t.dialect.Probe(ctx)
-	if err != nil {
-		return err
-	}
-	t.status = status
-	if status.FromDashboard {
-		return &Rejected{Op: "GET /hello", Status: 500, Message: "this gateway gets its definitions from a Dashboard: push to that"}
-	}
-	return nil
-}
-
-// detect asks in both dialects where the settings do not say which.
-func (t *target) detect(ctx context.Context) (dialect, error) {
-	gateway, err := newGatewayAPI(t.settings)
-	if err != nil {
-		return nil, err
-	}
-	dashboard, err := newDashboardAPI(t.settings)
-	if err != nil {
-		return nil, err
-	}
-	switch t.settings.Mode {
-	case Gateway:
-		return gateway, nil
-	case Dashboard:
-		return dashboard, nil
-	}
-	_, notGateway := gateway.Probe(ctx)
-	if notGateway == nil {
-		return gateway, nil
-	}
-	_, notDashboard := dashboard.Probe(ctx)
-	if notDashboard == nil || refusesAll(notDashboard) {
-		return dashboard, nil // its next call says why it refuses us
-	}
-	var u *Unreachable
-	if errors.As(notGateway, &u) {
-		return nil, notGateway
-	}
-	return nil, fmt.Errorf("neither a gateway nor a Dashboard answers at %s: %w", t.settings.Name, notDashboard)
-}
-
 // held tells whether the plan deletes so much that it is more likely a mistake.
 func (t *target) held(plan engine.Plan) *Held {
 	if t.options.ConfirmDeletes {
@@ -281,15 +146,6 @@ func (t *target) held(plan engine.Plan) *Held {
 		return nil
 	}
 	return &h
-}
-
-// pardon forgets the refusals of what the plan does not speak of any more.
-func (t *target) pardon(plan engine.Plan) {
-	planned := make(map[string]bool, len(plan.Changes))
-	for _, c := range plan.Changes {
-		planned[c.ID] = true
-	}
-	maps.DeleteFunc(t.refused, func(id string, _ refusal) bool { return !planned[id] })
 }
 
 // jobs makes jobs of the changes, but for those that were refused a short while ago,
@@ -369,38 +225,6 @@ func (t *target) settle(jobs []*job, r *Report) {
 		delete(t.refused, j.ID)
 	}
 	slices.SortFunc(r.Failed, func(a, b Failure) int { return strings.Compare(a.ID, b.ID) })
-}
-
-func (t *target) refuse(j *job) {
-	x := t.refused[j.ID]
-	if x.hash != j.hash() {
-		x = refusal{hash: j.hash()}
-	}
-	first := firstRefusal
-	if isUnreachable(j.err) {
-		first = firstSilence
-	}
-	pause := min(first<<min(x.tries, 10), longestRefusal)
-	x.tries++
-	x.err, x.until = j.err, t.options.Now().Add(pause)
-	t.refused[j.ID] = x
-}
-
-// waits tells whether a time is still to come. One too far away is of a clock that
-// was set back since.
-func (t *target) waits(until time.Time) bool {
-	pause := until.Sub(t.options.Now())
-	return pause > 0 && pause <= longestRefusal
-}
-
-// overdue tells whether something that was refused is to be tried again.
-func (t *target) overdue() bool {
-	for _, x := range t.refused {
-		if !t.waits(x.until) {
-			return true
-		}
-	}
-	return false
 }
 
 // check looks at one definition, another one each time, and tells whether the
