@@ -90,7 +90,12 @@ func (t *target) addCertificate(ctx context.Context, c engine.Certificate) (adde
 			return false, err
 		}
 	}
+	// An upload that seems to fail may have had its effect: it is ours from here on.
+	t.certs.own([]string{c.ID})
 	id, err := t.dialect.AddCertificate(ctx, c.PEM)
+	if err != nil && !ofTarget(err) && !errors.Is(err, errTaken) {
+		delete(t.certs.ours, c.ID)
+	}
 	switch {
 	case errors.Is(err, errTaken):
 		// Another pusher was faster, or an attempt of ours that seemed to fail.

@@ -341,6 +341,26 @@ func TestCertificateUploadLost(t *testing.T) {
 	}
 }
 
+// An upload whose answer never came is removed again when nobody wants it any more.
+func TestCertificateUploadWithoutAnAnswer(t *testing.T) {
+	t.Parallel()
+	g := newDouble(t)
+	var lose atomic.Int32
+	lose.Store(100)
+	proxy := newPort(t, intercept(func(r *http.Request) bool { return r.Method == "POST" && r.URL.Path == "/tyk/certs" && take(&lose) }, g))
+	s := g.settings()
+	s.URL, s.Attempts = proxy.URL, 1
+	x := newTestTarget(t, s, Options{})
+	p := newPair(t, "cafe.example.com", time.Hour)
+	if r := push(t, x, secured("cafe", 1, p)); r.Err == nil || !strings.Contains(g.stored(t), p.id) {
+		t.Fatalf("%+v", r)
+	}
+	mustPush(t, x, desired("cafe", 1, "/tea"))
+	if strings.Contains(g.stored(t), p.id) {
+		t.Error("left behind")
+	}
+}
+
 func TestCertificatesOfADashboard(t *testing.T) {
 	t.Parallel()
 	b := newBoard(t, dashboardtest.Behaviour{})

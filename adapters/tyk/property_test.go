@@ -25,7 +25,7 @@ import (
 )
 
 var (
-	sequences = flag.Int("sequences", 1200, "how many random sequences of edits and faults TestProperty runs")
+	sequences = flag.Int("sequences", defaultSequences, "how many random sequences of edits and faults TestProperty runs")
 	firstSeed = flag.Uint64("seed", 1, "the seed of the first sequence of TestProperty")
 )
 

@@ -1,0 +1,5 @@
+//go:build !race
+
+package tyk
+
+const defaultSequences = 1200
