@@ -52,6 +52,8 @@ type Set struct {
 	names     []string
 	// strings that the CUE files spell out; see In.
 	spelled map[string]bool
+	// tellsKeys is set when a template could tell a key from another; see keys.
+	tellsKeys bool
 	// packages by the argument that loaded them.
 	packages   map[string]cue.Value
 	definition *schema.Schema
@@ -103,6 +105,7 @@ func Load(builtin, operator fs.FS) (*Set, []problem.Problem) {
 	s, ps := compile(files, nil)
 	if len(ps) > 0 {
 		// A template that asks more of the package tyk than the stand-in has.
+		strict.tellsKeys = true
 		return strict, nil
 	}
 	s.definition, s.settings, s.facts = strict.definition, strict.settings, strict.facts
@@ -316,6 +319,9 @@ func (s *Set) index(inst *build.Instance) {
 		return
 	}
 	s.indexed[inst] = true
+	if inst.ImportPath != schemaPackage {
+		s.tellsKeys = s.tellsKeys || tellsKeys(inst)
+	}
 	for _, imported := range inst.Imports {
 		s.index(imported)
 	}

@@ -35,7 +35,7 @@ func (r Rendered) Origins() map[string]Origin {
 			}
 		}
 		if len(at) > 0 && v.IncompleteKind() != cue.StructKind {
-			origins[joinPath(at)] = r.origin(v)
+			origins[r.joinPath(at)] = r.origin(v)
 		}
 		return v.IncompleteKind() != cue.ListKind
 	}, nil)
@@ -146,12 +146,12 @@ func where(p problem.Problem) string {
 }
 
 // joinPath writes selectors as a JSON path; a "." inside a key is written "\.".
-func joinPath(sels []cue.Selector) string {
+func (r Rendered) joinPath(sels []cue.Selector) string {
 	parts := make([]string, len(sels))
 	for i, sel := range sels {
 		switch sel.Type() {
 		case cue.StringLabel:
-			parts[i] = strings.ReplaceAll(sel.Unquoted(), ".", `\.`)
+			parts[i] = strings.ReplaceAll(r.hidden.reveal(sel.Unquoted()), ".", `\.`)
 		default:
 			parts[i] = sel.String()
 		}

@@ -10,6 +10,7 @@ import (
 
 	"cuelang.org/go/cue"
 	"cuelang.org/go/cue/errors"
+	"cuelang.org/go/cue/literal"
 	cuejson "cuelang.org/go/encoding/json"
 
 	"github.com/cuegate/cuegate/engine/internal/problem"
@@ -43,9 +44,10 @@ func (f *Fault) Error() string {
 // Rendered is the outcome of one rendering.
 type Rendered struct {
 	// JSON is the definition, in no defined order of keys.
-	JSON  []byte
-	set   *Set
-	whole cue.Value
+	JSON   []byte
+	set    *Set
+	whole  cue.Value
+	hidden keys
 }
 
 // Render renders the template for one route and unifies the result with values,
@@ -57,6 +59,7 @@ func (s *Set) Render(name string, in In, values []byte) (Rendered, error) {
 		return Rendered{}, &Fault{Message: fmt.Sprintf("no template %q", name)}
 	}
 	v := t.FillPath(pathIn, s.ctx.Encode(s.limited(in)))
+	var hidden keys
 	if values != nil {
 		// CUE's scanner takes a byte order mark nowhere but at the beginning.
 		values = bytes.ReplaceAll(values, []byte("\ufeff"), []byte(`\ufeff`))
@@ -64,35 +67,38 @@ func (s *Set) Render(name string, in In, values []byte) (Rendered, error) {
 		if err != nil {
 			return Rendered{}, &Fault{Message: err.Error()}
 		}
+		if !s.tellsKeys {
+			hidden = s.hide(expr)
+		}
 		v = v.FillPath(pathAPI, s.ctx.BuildExpr(expr))
 	}
 	api := v.LookupPath(pathAPI)
 	data, err := api.MarshalJSON()
 	if err != nil {
-		return Rendered{}, fault(api, err)
+		return Rendered{}, fault(api, err, hidden)
 	}
-	if err := authorErrors(v); err != nil {
+	if err := authorErrors(v, hidden); err != nil {
 		return Rendered{}, err
 	}
-	return Rendered{JSON: data, set: s, whole: v}, nil
+	return Rendered{JSON: hidden.revealJSON(data), set: s, whole: v, hidden: hidden}, nil
 }
 
 // authorErrors reports what the template's own `errors` says.
-func authorErrors(v cue.Value) error {
+func authorErrors(v cue.Value, hidden keys) error {
 	if !hasErrors(v) {
 		return nil
 	}
 	list := v.LookupPath(pathErrors)
 	// Decode takes a list that cannot be evaluated for an empty one.
 	if err := list.Validate(cue.Concrete(true)); err != nil {
-		return fault(list, err)
+		return fault(list, err, hidden)
 	}
 	var texts []string
 	if err := list.Decode(&texts); err != nil {
-		return fault(list, err)
+		return fault(list, err, hidden)
 	}
 	if len(texts) > 0 {
-		return &Fault{Message: strings.Join(texts, "; "), Author: true}
+		return &Fault{Message: hidden.reveal(strings.Join(texts, "; ")), Author: true}
 	}
 	return nil
 }
@@ -111,7 +117,7 @@ func hasErrors(v cue.Value) bool {
 
 // fault finds the cause of an error: validating again gives positions and paths
 // that marshalling does not.
-func fault(v cue.Value, err error) *Fault {
+func fault(v cue.Value, err error, hidden keys) *Fault {
 	if better := v.Validate(cue.Concrete(true)); better != nil {
 		err = better
 	}
@@ -125,11 +131,16 @@ func fault(v cue.Value, err error) *Fault {
 		e = other
 	}
 	f := &Fault{}
-	f.Message = message(e)
+	f.Message = hidden.reveal(message(e))
 	at := e.Path()
 	for i, part := range at {
 		if part == "api" {
-			f.Path = at[i+1:]
+			for _, label := range at[i+1:] {
+				if key, err := literal.Unquote(label); err == nil {
+					label = key
+				}
+				f.Path = append(f.Path, hidden.reveal(label))
+			}
 			break
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io/fs"
+	"reflect"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -101,6 +102,35 @@ func BenchmarkRender(b *testing.B) {
 	for b.Loop() {
 		if _, err := s.Render("default", sample(), nil); err != nil {
 			b.Fatal(err)
+		}
+	}
+}
+
+// Keys of maps that the bundle does not spell out are hidden from CUE, which nobody
+// notices.
+func TestRenderKeepsKeys(t *testing.T) {
+	const (
+		plain = `{api: config_data: [string]: int | string}`
+		keyed = `{api: config_data: {[=~"^n"]: int, [string]: int | string}}`
+	)
+	for _, c := range []struct{ template, values, want, fault string }{
+		{plain, `{"config_data": {"a": 1, "b\"\\é\u0001": "cuegate~1~", "cuegate~0~": 3, "": 4}}`, `{"a": 1, "b\"\\é\u0001": "cuegate~1~", "cuegate~0~": 3, "": 4}`, ""},
+		{plain, `{"config_data": {"a": 1, "n.b": true}}`, "", `config_data.n.b`},
+		{keyed, `{"config_data": {"a": "x", "n": 1}}`, `{"a": "x", "n": 1}`, ""},
+		{keyed, `{"config_data": {"a": "x", "n.b": "x"}}`, "", `config_data.n.b`},
+		{`{api: config_data: {[string]: _, all: [for k, v in api.custom_middleware {k}]}}`, `{"custom_middleware": {"driver": "otto"}}`, `{"all": ["driver"]}`, ""},
+		{`{api: config_data: mine: *1 | int}`, `{"config_data": {"mine": 2, "yours": 3}}`, `{"mine": 2, "yours": 3}`, ""},
+		{`{api: config_data: {[string]: _, (in.name): 1}}`, `{"config_data": {"cafe-ingress:tea-svc": 2}}`, "", "config_data.cafe-ingress:tea-svc"},
+		{`{api: {config_data: [string]: _, config_data: it: [if api.config_data[in.name] != _|_ {api.config_data[in.name]}, 0][0]}}`, `{"config_data": {"cafe-ingress:tea-svc": 2}}`, `{"it": 2, "cafe-ingress:tea-svc": 2}`, ""},
+	} {
+		api, err := render(t, load(t, c.template), "mine", c.values)
+		var f *template.Fault
+		if errors.As(err, &f) && strings.Join(f.Path, ".") == c.fault {
+			continue
+		}
+		var want map[string]any
+		if json.Unmarshal([]byte(c.want), &want) != nil || err != nil || !reflect.DeepEqual(api["config_data"], any(want)) {
+			t.Errorf("%s with %s: %v, %v", c.template, c.values, api["config_data"], err)
 		}
 	}
 }
