@@ -76,18 +76,10 @@ func clusterLabels(labels []string) []int {
 // the name of a top-level domain, so where its Services are known, the Service has
 // to be one of them.
 func (c Cluster) mayHave(namespace, name string) bool {
-	if _, known := c.services[key(namespace, name)]; known || isKubernetesAPI(namespace, name) {
+	if _, known := c.services[namespace][name]; known || isKubernetesAPI(namespace, name) {
 		return true
 	}
-	if !c.inhabited[namespace] {
-		return false
-	}
-	for k := range c.services {
-		if strings.HasPrefix(k, key(namespace, "")) {
-			return false
-		}
-	}
-	return true
+	return c.inhabited[namespace] > 0 && len(c.services[namespace]) == 0
 }
 
 // service classifies a Service by its name; the namespace of a bare name is "".
@@ -95,7 +87,7 @@ func (c Cluster) service(namespace, name string) (string, *TargetService) {
 	if isKubernetesAPI(namespace, name) {
 		return "kubernetesAPI", nil
 	}
-	return "service", &TargetService{Name: name, Namespace: namespace, Type: c.services[key(namespace, name)].kind}
+	return "service", &TargetService{Name: name, Namespace: namespace, Type: c.services[namespace][name].kind}
 }
 
 // isKubernetesAPI takes the bare name along: the gateway may live in any namespace.
@@ -123,8 +115,11 @@ func (c Cluster) pod(namespace, name string) (string, *TargetService) {
 func (c Cluster) classifyAddr(a netip.Addr) (string, *TargetService) {
 	a = plainAddr(a)
 	kind := kindOfAddr(a)
-	if owner, ok := c.addresses[a]; ok && (kind == "private" || kind == "public") {
-		namespace, name, _ := strings.Cut(owner, "/")
+	if owners := c.addresses[a]; len(owners) > 0 && (kind == "private" || kind == "public") {
+		if len(owners) > 1 {
+			return c.service("", "") // whose it is, nobody can tell
+		}
+		namespace, name, _ := strings.Cut(owners[0], "/")
 		return c.service(namespace, name)
 	}
 	return kind, nil

@@ -16,15 +16,17 @@ import (
 type Cluster struct {
 	namespaces map[string]map[string]string // labels by name
 	classes    map[string]ingressClass
-	services   map[string]service // by "namespace/name"
-	// addresses are the Services by spec.clusterIPs: "namespace/name", or "" where
-	// several claim the address.
-	addresses map[netip.Addr]string
+	services   map[string]map[string]service // by namespace and name
+	// allServices is set when what is not in services does not exist.
+	allServices bool
+	// addresses are the Services by spec.clusterIPs: "namespace/name" of each that
+	// claims the address.
+	addresses map[netip.Addr][]string
 	certs     map[string]keyPair // of TLS secrets, by "namespace/name"
 	claims    map[string][]claim // by host
-	// inhabited holds the namespaces that exist: those given and those that anything
-	// given lives in.
-	inhabited map[string]bool
+	// inhabited counts, for the namespaces that exist, those given and what lives in
+	// them.
+	inhabited map[string]int
 }
 
 type ingressClass struct {
@@ -37,14 +39,16 @@ type service struct {
 	kind         string // spec.type
 	externalName string
 	ports        []corev1.ServicePort
+	addresses    []netip.Addr
 }
 
 // claim is one Ingress that names a host.
 type claim struct {
 	owner   Ref
 	created time.Time
-	class   ClassFacts
 	labels  map[string]string
+	// class and annotation name its class.
+	class, annotation *string
 }
 
 const defaultClassAnnotation = "ingressclass.kubernetes.io/is-default-class"
@@ -56,79 +60,34 @@ const defaultClassAnnotation = "ingressclass.kubernetes.io/is-default-class"
 // A view without any Service is taken as one that knows no Services at all, and
 // not as a cluster in which there are none.
 func NewCluster(objects []Object) (Cluster, []Rejected) {
-	c := Cluster{
-		namespaces: map[string]map[string]string{},
-		classes:    map[string]ingressClass{},
-		services:   map[string]service{},
-		addresses:  map[netip.Addr]string{},
-		certs:      map[string]keyPair{},
-		claims:     map[string][]claim{},
-		inhabited:  map[string]bool{"default": true, "kube-system": true, "kube-public": true, "kube-node-lease": true},
-	}
+	n := NewNeighbours()
 	var rejected []Rejected
 	for _, o := range objects {
-		if o.Namespace != "" {
-			c.inhabited[o.Namespace] = true
-		}
-		if err := c.add(o); err != nil {
-			rejected = append(rejected, Rejected{Source: o.Source, Reason: Reason{
-				ID:  "object-invalid",
-				Msg: o.Ref.String() + " cannot be read: " + decodeMessage(err) + ".",
-			}})
+		if r := n.Put(o); r != nil {
+			rejected = append(rejected, *r)
 		}
 	}
-	for _, o := range objects {
-		c.addClaims(o)
-	}
-	return c, rejected
+	n.view.allServices = len(n.view.services) > 0
+	return n.view, rejected
 }
 
-func (c *Cluster) add(o Object) error {
-	if !o.Neighbour() {
-		return nil
+func decodeService(o Object) (service, error) {
+	var s corev1.Service
+	if err := json.Unmarshal(o.JSON, &s); err != nil {
+		return service{}, err
 	}
-	switch o.Kind {
-	case "Namespace":
-		var ns corev1.Namespace
-		if err := json.Unmarshal(o.JSON, &ns); err != nil {
-			return err
-		}
-		c.namespaces[o.Name] = ns.Labels
-		c.inhabited[o.Name] = true
-	case "IngressClass":
-		var class networkingv1.IngressClass
-		if err := json.Unmarshal(o.JSON, &class); err != nil {
-			return err
-		}
-		c.classes[o.Name] = newIngressClass(class)
-	case "Service":
-		var s corev1.Service
-		if err := json.Unmarshal(o.JSON, &s); err != nil {
-			return err
-		}
-		kind := cmp.Or(string(s.Spec.Type), string(corev1.ServiceTypeClusterIP))
-		c.services[key(o.Namespace, o.Name)] = service{kind, s.Spec.ExternalName, s.Spec.Ports}
-		c.addAddresses(key(o.Namespace, o.Name), append(s.Spec.ClusterIPs, s.Spec.ClusterIP))
-	case "Secret":
-		return c.addSecret(o)
-	}
-	return nil
-}
-
-// addAddresses notes the addresses of a Service; "None" is none.
-func (c *Cluster) addAddresses(owner string, ips []string) {
-	for _, ip := range ips {
-		addr, err := netip.ParseAddr(ip)
+	kind := cmp.Or(string(s.Spec.Type), string(corev1.ServiceTypeClusterIP))
+	read := service{kind: kind, externalName: s.Spec.ExternalName, ports: s.Spec.Ports}
+	for _, ip := range append(s.Spec.ClusterIPs, s.Spec.ClusterIP) {
+		addr, err := netip.ParseAddr(ip) // "None" is none
 		if err != nil {
 			continue
 		}
-		addr = plainAddr(addr)
-		if other, taken := c.addresses[addr]; taken && other != owner {
-			c.addresses[addr] = ""
-		} else {
-			c.addresses[addr] = owner
+		if addr = plainAddr(addr); !slices.Contains(read.addresses, addr) {
+			read.addresses = append(read.addresses, addr)
 		}
 	}
+	return read, nil
 }
 
 func newIngressClass(class networkingv1.IngressClass) ingressClass {
@@ -145,8 +104,8 @@ func newIngressClass(class networkingv1.IngressClass) ingressClass {
 	return ic
 }
 
-// addSecret keeps what a TLS secret holds.
-func (c *Cluster) addSecret(o Object) error {
+// decodeSecret reads what a TLS secret holds; ok is false for one of another type.
+func decodeSecret(o Object) (pair keyPair, ok bool, err error) {
 	var s struct {
 		Type string `json:"type"`
 		Data struct {
@@ -160,10 +119,10 @@ func (c *Cluster) addSecret(o Object) error {
 	}
 	if err := json.Unmarshal(o.JSON, &s); err != nil {
 		// The text of the error could quote the data.
-		return errSecret
+		return keyPair{}, false, errSecret
 	}
 	if s.Type != string(corev1.SecretTypeTLS) {
-		return nil
+		return keyPair{}, false, nil
 	}
 	cert, key := s.Data.Cert, s.Data.Key
 	if s.StringData.Cert != "" {
@@ -172,30 +131,27 @@ func (c *Cluster) addSecret(o Object) error {
 	if s.StringData.Key != "" {
 		key = []byte(s.StringData.Key)
 	}
-	pair, err := parseKeyPair(cert, key)
-	if err != nil {
-		return err
-	}
-	c.certs[o.Namespace+"/"+o.Name] = pair
-	return nil
+	pair, err = parseKeyPair(cert, key)
+	return pair, err == nil, err
 }
 
-// addClaims notes the hosts that an Ingress names, be it wrong elsewhere.
-func (c *Cluster) addClaims(o Object) {
-	if !o.ingress() {
-		return
-	}
+// decodeClaim gives the hosts that an Ingress names, be it wrong elsewhere, and what
+// others may know of it.
+func decodeClaim(o Object) (hosts []string, mine claim) {
 	ing, _, err := decodeIngress(o)
 	if err != nil {
 		ing, _ = decodeHead(o)
 	}
-	mine := claim{owner: o.Ref, created: ing.CreationTimestamp.Time, class: c.classFacts(ing), labels: ing.Labels}
+	mine = claim{owner: o.Ref, created: ing.CreationTimestamp.Time, labels: ing.Labels, class: ing.Spec.IngressClassName}
+	if a, ok := ing.Annotations[classAnnotation]; ok {
+		mine.annotation = &a
+	}
 	for _, r := range ing.Spec.Rules {
-		host := lowerHost(r.Host)
-		if host != "" && !slices.ContainsFunc(c.claims[host], func(x claim) bool { return x.owner == o.Ref }) {
-			c.claims[host] = append(c.claims[host], mine)
+		if host := lowerHost(r.Host); host != "" && !slices.Contains(hosts, host) {
+			hosts = append(hosts, host)
 		}
 	}
+	return hosts, mine
 }
 
 func key(namespace, name string) string { return namespace + "/" + name }

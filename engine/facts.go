@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -117,7 +118,11 @@ func (e *Engine) newFacts(o Object, around Cluster) (*draft, []Reason) {
 	}
 	labels, known := around.namespaces[o.Namespace]
 	f.Namespace = NamespaceFacts{Name: o.Namespace, Labels: orEmpty(labels), Known: known}
-	f.Class = around.classFacts(ing)
+	var class *string
+	if a, ok := ing.Annotations[classAnnotation]; ok {
+		class = &a
+	}
+	f.Class = around.classFacts(ing.Spec.IngressClassName, class)
 	f.DefaultClasses = around.defaultClasses()
 	f.Templates = e.bundle.templates.Names()
 	f.TemplateAnnotations = []TemplateAnnotation{}
@@ -165,12 +170,11 @@ type draft struct {
 	warnings     []Reason
 }
 
-func (c Cluster) classFacts(ing *networkingv1.Ingress) ClassFacts {
-	f := ClassFacts{Name: ing.Spec.IngressClassName}
-	name := f.Name
-	if a, ok := ing.Annotations[classAnnotation]; ok {
-		f.Annotation, name = &a, &a
-	}
+// classFacts tells of the class that an Ingress names in its field or its annotation,
+// which has precedence.
+func (c Cluster) classFacts(field, annotation *string) ClassFacts {
+	f := ClassFacts{Name: field, Annotation: annotation}
+	name := cmp.Or(annotation, field)
 	if name == nil {
 		return f
 	}

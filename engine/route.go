@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -251,12 +252,12 @@ func (r *routeReader) backend(at string, b networkingv1.IngressBackend) (Backend
 		return BackendFacts{}, "", false
 	}
 	f := BackendFacts{Kind: "service", Name: name, Port: int(port.Number)}
-	svc, known := r.around.services[key(o.Namespace, name)]
+	svc, known := r.around.services[o.Namespace][name]
 	switch {
 	case port.Name == "" && (port.Number < 1 || port.Number > 65535):
 		r.refuse("port-missing", at+".port", "The service needs the name or the number of a port, 1 to 65535.")
 		return f, "", false
-	case !known && len(r.around.services) > 0:
+	case !known && r.around.allServices:
 		msg := fmt.Sprintf("There is no Service %q in namespace %q.", name, o.Namespace)
 		if near := r.around.nearestService(o.Namespace, name); near != "" {
 			msg += fmt.Sprintf(" Did you mean %q?", near)
@@ -286,14 +287,7 @@ func (r *routeReader) backend(at string, b networkingv1.IngressBackend) (Backend
 var dnsLabel = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$`)
 
 func (c Cluster) nearestService(namespace, name string) string {
-	var names []string
-	for k := range c.services {
-		if ns, n, _ := strings.Cut(k, "/"); ns == namespace {
-			names = append(names, n)
-		}
-	}
-	slices.Sort(names)
-	return schema.Nearest(name, names)
+	return schema.Nearest(name, slices.Sorted(maps.Keys(c.services[namespace])))
 }
 
 // certificates finds the certificates of spec.tls that cover the route's host. An
@@ -374,7 +368,7 @@ func (r *routeReader) claim(host string, c claim) Claim {
 		Name:            c.owner.Name,
 		Since:           formatTime(c.created),
 		Older:           older(c.created, c.owner, d.created, d.object.Ref),
-		Class:           c.class,
+		Class:           r.around.classFacts(c.class, c.annotation),
 		Labels:          orEmpty(c.labels),
 		NamespaceLabels: orEmpty(r.around.namespaces[c.owner.Namespace]),
 	}
