@@ -98,6 +98,7 @@ func (e *Engine) newFacts(o Object, around Cluster) (*draft, []Reason) {
 			reasons = []Reason{{ID: "object-invalid", Msg: "The object is not of the form of an Ingress: " + decodeMessage(err) + "."}}
 		}
 	}
+	delete(ing.Annotations, StatusAnnotation)
 	if size := annotationBytes(ing.Annotations); size > maxAnnotations {
 		reasons = append(reasons, Reason{ID: "annotations-too-large", Field: "metadata.annotations",
 			Msg: fmt.Sprintf("The annotations have %d bytes; Kubernetes allows %d.", size, maxAnnotations)})

@@ -45,6 +45,10 @@ const (
 	setterDomain       = ".service.tyk.io"
 	overrideAnnotation = "cuegate.dev/override"
 
+	// StatusAnnotation is where a controller tells what became of an object. It is no
+	// part of what is decided about.
+	StatusAnnotation = "cuegate.dev/status"
+
 	// maxAnnotations is the limit of the API server on all annotations of an
 	// object, keys and values, in bytes.
 	maxAnnotations = 256 << 10
