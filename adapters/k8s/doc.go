@@ -1,0 +1,18 @@
+// Package k8s is the Kubernetes side: it watches a cluster, has the engine decide
+// about what is in it, hands what is wanted to a Pusher, and tells the authors of
+// the objects what became of them.
+//
+//	watch.go    what is in the cluster, and that something changed
+//	index.go    who depends on what changed
+//	loop.go     decides again about what changed, and wants
+//	secrets.go  the TLS Secrets that objects of ours name, and no others
+//	lead.go     who of several controllers pushes and tells
+//	ledger.go   what became of an object: decided, pushed, in conflict
+//	tell.go     Events, status and annotation
+//	bundles.go  bundles from a folder and from ConfigMaps; shadow.go a second one
+//	discover.go the pods of a Service, as gateways
+//	metrics.go, diagnostics.go
+//
+// Everything is level-triggered: an event says only that an object has to be looked
+// at again.
+package k8s
