@@ -81,8 +81,9 @@ type Fleet struct {
 	options Options
 	mu      sync.Mutex
 	want    []engine.Desired
-	wanted  bool // want was given
-	workers map[string]*worker
+	// generation counts the calls of Want.
+	generation uint64
+	workers    map[string]*worker
 }
 
 // NewFleet checks the settings of the targets; it calls nobody.
@@ -110,14 +111,26 @@ func (f *Fleet) KeepUnknown(keep bool) { f.options.keep.Store(keep) }
 func (f *Fleet) Want(all []engine.Desired) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.want, f.wanted = all, true
+	f.want = all
+	f.generation++
 	for _, w := range f.workers {
 		w.wake()
 	}
 }
 
+// Targets are the names of the targets that Run keeps now.
+func (f *Fleet) Targets() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Sorted(maps.Keys(f.workers))
+}
+
+// ErrAtOnce is the cause of the end of a context with which a batch in hand ends too,
+// without any grace: somebody else pushes now.
+var ErrAtOnce = errors.New("somebody else pushes now")
+
 // Run keeps the targets at what is wanted until ctx ends. A batch in hand is then
-// brought to its end, within the grace.
+// brought to its end, within the grace, unless the cause is ErrAtOnce.
 func (f *Fleet) Run(ctx context.Context) error {
 	var running sync.WaitGroup
 	defer running.Wait()
@@ -171,7 +184,7 @@ func (f *Fleet) reconcile(ctx context.Context, running *sync.WaitGroup) error {
 		w := &worker{target: t, fleet: f, cancel: cancel, news: make(chan struct{}, 1)}
 		f.workers[s.Name] = w
 		running.Go(func() { w.run(ctx) })
-		if f.wanted {
+		if f.generation > 0 {
 			w.wake()
 		}
 	}
@@ -291,14 +304,15 @@ func (w *worker) run(ctx context.Context) {
 // sync pushes what is wanted now; nothing before anything was.
 func (w *worker) sync(ctx context.Context) (Report, bool) {
 	w.fleet.mu.Lock()
-	want, ok := w.fleet.want, w.fleet.wanted
+	want, generation := w.fleet.want, w.fleet.generation
 	w.fleet.mu.Unlock()
-	if !ok || ctx.Err() != nil {
+	if generation == 0 || ctx.Err() != nil {
 		return Report{}, false
 	}
 	graced, cancel := withGrace(ctx, w.fleet.options.Grace)
 	defer cancel()
 	r := w.target.sync(graced, want)
+	r.Generation = generation
 	w.fleet.options.Report(r)
 	return r, true
 }
@@ -307,6 +321,10 @@ func (w *worker) sync(ctx context.Context) (Report, bool) {
 func withGrace(ctx context.Context, grace time.Duration) (context.Context, context.CancelFunc) {
 	graced, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(ctx, func() {
+		if errors.Is(context.Cause(ctx), ErrAtOnce) {
+			cancel()
+			return
+		}
 		timer := time.AfterFunc(grace, cancel)
 		context.AfterFunc(graced, func() { timer.Stop() })
 	})

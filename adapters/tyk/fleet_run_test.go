@@ -220,6 +220,55 @@ func TestFleetEndsTheBatchInHand(t *testing.T) {
 	g.expect(t, cafe)
 }
 
+// A batch in hand has no grace when somebody else pushes now.
+func TestFleetEndsAtOnce(t *testing.T) {
+	t.Parallel()
+	g := newDouble(t)
+	begun := make(chan struct{})
+	var once sync.Once
+	proxy := newPort(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == "POST" {
+			once.Do(func() { close(begun) })
+			<-r.Context().Done()
+			return
+		}
+		g.ServeHTTP(w, r)
+	}))
+	s := g.settings()
+	s.URL = proxy.URL
+	f, err := NewFleet(Options{Targets: []Settings{s}, Grace: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Want([]engine.Desired{desired("cafe", 1, "/tea")})
+	ctx, end := context.WithCancelCause(t.Context())
+	ended := make(chan struct{})
+	go func() { defer close(ended); _ = f.Run(ctx) }()
+	<-begun
+	end(fmt.Errorf("the lease: %w", ErrAtOnce))
+	select {
+	case <-ended:
+	case <-time.After(5 * time.Second): // the timeout of a call is longer
+		t.Fatal("the batch goes on")
+	}
+}
+
+// A report says what it is about, so that whoever wants knows when that is served.
+func TestFleetReportsGenerations(t *testing.T) {
+	t.Parallel()
+	g := newDouble(t)
+	f := run(t, Options{Targets: []Settings{g.settings()}})
+	for generation := uint64(1); generation <= 2; generation++ {
+		f.Want([]engine.Desired{desired("cafe", int(generation), "/tea")})
+		f.told("a report of the generation", func(r Report) bool {
+			return r.Generation == generation && r.Reloads > 0 && r.ReloadsFailed == 0
+		})
+	}
+	if names := f.Targets(); len(names) != 1 {
+		t.Errorf("the targets are %q", names)
+	}
+}
+
 func TestFleetGraceEnds(t *testing.T) {
 	t.Parallel()
 	g := newDouble(t)

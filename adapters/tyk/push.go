@@ -94,6 +94,7 @@ const (
 // batch carries out the changes of one plan.
 type batch struct {
 	dialect     dialect
+	reload      func(context.Context) error
 	concurrency int
 	jobs        []*job
 	// list lists the target again, for the verification of many.
@@ -118,7 +119,7 @@ func (b *batch) run(ctx context.Context) error {
 			return nil
 		}
 		b.progress("reloading", 0, 0)
-		if err := b.dialect.Reload(ctx); err != nil {
+		if err := b.reload(ctx); err != nil {
 			return err
 		}
 		if err := b.verify(ctx, open); err != nil {

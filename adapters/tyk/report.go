@@ -30,6 +30,11 @@ type Report struct {
 	Err error
 	// Took is how long it took.
 	Took time.Duration
+	// Reloads counts those that were asked for, and ReloadsFailed those that failed.
+	Reloads, ReloadsFailed int
+	// Generation counts the calls of Fleet.Want up to the one that said what was
+	// wanted here; 0 for Fleet.Sync.
+	Generation uint64
 }
 
 // Failure is a definition that a target does not have as it should.

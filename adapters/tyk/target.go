@@ -25,6 +25,8 @@ type target struct {
 	again   bool
 	refused map[string]refusal // by api_id
 	certs   certificates
+	// reloads counts those of the present sync, and reloadsFailed those that failed.
+	reloads, reloadsFailed int
 }
 
 func newTarget(s Settings, o Options) (*target, error) {
@@ -42,12 +44,24 @@ func newTarget(s Settings, o Options) (*target, error) {
 func (t *target) sync(ctx context.Context, all []engine.Desired) Report {
 	begun := t.options.Now()
 	r := Report{Target: t.settings.Name}
+	t.reloads, t.reloadsFailed = 0, 0
 	r.Err = t.push(ctx, t.sharing(all), &r)
 	if r.Err != nil {
 		t.listed = time.Time{}
 	}
+	r.Reloads, r.ReloadsFailed = t.reloads, t.reloadsFailed
 	r.Status, r.Took = t.status, max(0, t.options.Now().Sub(begun)) // the clock may be set back
 	return r
+}
+
+// reload makes what was written take effect.
+func (t *target) reload(ctx context.Context) error {
+	err := t.dialect.Reload(ctx)
+	t.reloads++
+	if err != nil {
+		t.reloadsFailed++
+	}
+	return err
 }
 
 // close lets go of the target; another sync opens it again.
@@ -80,7 +94,7 @@ func (t *target) push(ctx context.Context, want []engine.Desired, r *Report) err
 	}
 	b := t.batch(jobs, wanted, r)
 	if len(jobs) == 0 {
-		err = t.dialect.Reload(ctx) // for the certificates
+		err = t.reload(ctx) // for the certificates
 	} else {
 		err = b.run(ctx)
 	}
@@ -105,7 +119,7 @@ func (t *target) refresh(ctx context.Context, wanted map[string]*engine.Definiti
 		return err
 	}
 	if t.listed.IsZero() || t.again {
-		if err := t.dialect.Reload(ctx); err != nil {
+		if err := t.reload(ctx); err != nil {
 			return err
 		}
 	}
@@ -179,7 +193,7 @@ func (t *target) batch(jobs []*job, wanted map[string]*engine.Definition, r *Rep
 		ids[j.ID] = true
 	}
 	return &batch{
-		dialect: t.dialect, concurrency: t.settings.Concurrency, jobs: jobs,
+		dialect: t.dialect, reload: t.reload, concurrency: t.settings.Concurrency, jobs: jobs,
 		list: func(ctx context.Context) error {
 			drift, err := t.list(ctx, wanted)
 			for _, x := range drift {
