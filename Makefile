@@ -2,13 +2,18 @@
 FUZZTIME ?= 30s
 
 .DEFAULT_GOAL := help
-.PHONY: help test race lint fuzz bench update fmt
+.PHONY: help test e2e race lint fuzz bench update fmt
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 test: ## run all tests
 	go test ./...
+
+e2e: ## run the end-to-end tests; the first run builds a Kubernetes API server for minutes
+	@# Built first, as the go command holds back what tests say, and counts their time.
+	go run ./test/box/kubebox
+	go test -tags e2e -count=1 -timeout 30m ./test/...
 
 race: ## run all tests with the race detector (needs a C compiler)
 	go test -race ./...
