@@ -1,13 +1,384 @@
 package k8s
 
 import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
 	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+	"unicode"
+	"unicode/utf8"
 
+	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/kubernetes/scheme"
+	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
+	"k8s.io/client-go/tools/record"
+	"k8s.io/client-go/util/workqueue"
 
 	"github.com/cuegate/cuegate/engine"
 )
+
+const (
+	// tellAtOnce is how many Ingresses are written at the same time.
+	tellAtOnce = 8
+	// A write that fails is tried again after tellSoonest, then after twice that, and
+	// so on up to tellLatest.
+	tellSoonest, tellLatest = 50 * time.Millisecond, 5 * time.Minute
+	// tellWithin bounds one write.
+	tellWithin = 30 * time.Second
+	// maxEvents of one telling; the last says how many reasons more there are.
+	maxEvents = 8
+	// maxMessage is how long the message of an Event may be, in bytes.
+	maxMessage = 1024
+)
+
+// Reasons of Events.
+const (
+	eventSynced      = "Synced"
+	eventRefused     = "Refused"
+	eventConflict    = "Conflict"
+	eventFailed      = "Failed"
+	eventUnreachable = "Unreachable"
+)
+
+// tellerOptions are what a teller needs.
+type tellerOptions struct {
+	Client kubernetes.Interface
+	// Ingress gives an Ingress as it is now. Nobody changes what it gives.
+	Ingress func(engine.Ref) (*networkingv1.Ingress, bool)
+	// Recorder takes Events.
+	Recorder record.EventRecorder
+	// Verdict says what became of an object; ok is false while that is not known yet,
+	// and then nothing is told.
+	Verdict func(engine.Ref) (v verdict, ok bool)
+	// Publish gives the addresses for the status of what is served; none leaves every
+	// status as it is.
+	Publish func() []networkingv1.IngressLoadBalancerIngress
+	Log     *slog.Logger
+}
+
+// teller tells the authors of objects what became of these: by an annotation, by the
+// status and by Events. What an annotation says already was told, by whatever
+// controller: a restart with nothing new writes nothing.
+type teller struct {
+	o     tellerOptions
+	queue workqueue.TypedRateLimitingInterface[engine.Ref]
+
+	mu sync.Mutex
+	// told is what Events told of, or an annotation before that. It is ahead of what
+	// the annotations of Ingresses say that come through a watch.
+	told map[engine.Ref]told
+}
+
+// told is what the author of an object knows.
+type told struct {
+	uid types.UID
+	// said is the zero value where nothing was.
+	said statement
+	// outage is set when an Event told of one that is not over.
+	outage bool
+}
+
+// newTeller makes a teller for one term of leadership.
+func newTeller(o tellerOptions) *teller {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	return &teller{
+		o:     o,
+		queue: workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[engine.Ref](tellSoonest, tellLatest)),
+		told:  map[engine.Ref]told{},
+	}
+}
+
+// tell has the authors of objects told, if there is anything new to them. It returns
+// at once.
+func (t *teller) tell(refs ...engine.Ref) {
+	for _, ref := range refs {
+		t.queue.Add(ref)
+	}
+}
+
+// run tells until ctx ends. It is called once.
+func (t *teller) run(ctx context.Context) {
+	defer context.AfterFunc(ctx, t.queue.ShutDown)()
+	var workers sync.WaitGroup
+	for range tellAtOnce {
+		workers.Go(func() {
+			for t.next(ctx) {
+			}
+		})
+	}
+	workers.Wait()
+}
+
+func (t *teller) next(ctx context.Context) bool {
+	ref, ended := t.queue.Get()
+	if ended {
+		return false
+	}
+	defer t.queue.Done(ref)
+	if ctx.Err() != nil {
+		return false
+	}
+	err := t.one(ctx, ref)
+	switch {
+	case err == nil || apierrors.IsNotFound(err):
+		t.queue.Forget(ref)
+	case ctx.Err() != nil:
+		return false
+	case apierrors.IsConflict(err):
+		// Most often the copy was old; the next look is at a newer one.
+		t.queue.AddRateLimited(ref)
+	default:
+		t.o.Log.Warn("the status of an object could not be written", "object", ref.String(), "error", err)
+		if seconds, ok := apierrors.SuggestsClientDelay(err); ok {
+			t.queue.AddAfter(ref, max(time.Duration(seconds)*time.Second, tellSoonest))
+		} else {
+			t.queue.AddRateLimited(ref)
+		}
+	}
+	return true
+}
+
+// one tells the author of one object.
+func (t *teller) one(ctx context.Context, ref engine.Ref) error {
+	ing, there := t.o.Ingress(ref)
+	if !there || ing.DeletionTimestamp != nil {
+		t.forget(ref)
+		return nil
+	}
+	v, known := t.o.Verdict(ref)
+	if !known {
+		return nil
+	}
+	if v.outcome == outcomeIgnored {
+		t.forget(ref)
+		return t.write(ctx, ing, t.letGo(ing))
+	}
+	before := t.before(ref, ing)
+	if v.hash == "" && v.outcome != outcomeServed && v.outcome != outcomeConflict {
+		// What was served before this program started is served still.
+		v.hash = before.said.Hash
+	}
+	if v.outcome == outcomePending {
+		t.waiting(ref, ing, v, before)
+		return nil
+	}
+	if err := t.write(ctx, ing, t.change(ing, v)); err != nil {
+		return err
+	}
+	// After the write: one that is tried again must not tell twice.
+	if !before.said.tells(v) {
+		t.events(ing, v)
+	}
+	t.remember(ref, told{uid: ing.UID, said: v.statement()})
+	return nil
+}
+
+// before gives what the author knows already.
+func (t *teller) before(ref engine.Ref, ing *networkingv1.Ingress) told {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if x, ok := t.told[ref]; ok && x.uid == ing.UID {
+		return x
+	}
+	said := parseStatement(ing.Annotations[engine.StatusAnnotation])
+	return told{uid: ing.UID, said: said}
+}
+
+func (t *teller) remember(ref engine.Ref, x told) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.told[ref] = x
+}
+
+func (t *teller) forget(ref engine.Ref) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.told, ref)
+}
+
+// waiting tells of an object that is not served yet, if a target in trouble is why, and
+// what waits is not what is served already. Once for an outage is enough; nothing is
+// written, because nothing came of the object yet.
+func (t *teller) waiting(ref engine.Ref, ing *networkingv1.Ingress, v verdict, before told) {
+	out := slices.ContainsFunc(v.reasons, func(r engine.Reason) bool { return r.ID == idUnreachable })
+	if out && v.hash != v.wanted && !before.outage {
+		t.o.Recorder.Event(ing, corev1.EventTypeWarning, eventUnreachable, sentences(v.reasons))
+		before.outage = true
+	}
+	before.outage = before.outage && out
+	t.remember(ref, before)
+}
+
+// change gives what an Ingress lacks.
+func (t *teller) change(ing *networkingv1.Ingress, v verdict) change {
+	var c change
+	if text := v.statement().text(); text != ing.Annotations[engine.StatusAnnotation] {
+		c.annotation, c.setAnnotation = text, true
+	}
+	ours, has := t.o.Publish(), ing.Status.LoadBalancer.Ingress
+	switch {
+	case len(ours) == 0:
+	case v.hash == "":
+		c.take(has, ours)
+	case !sameAddresses(has, ours):
+		c.addresses, c.setAddresses = ours, true
+	}
+	return c
+}
+
+// letGo gives what is to be taken back from an Ingress that is not ours, or not any
+// more. What does not carry our annotation was never ours.
+func (t *teller) letGo(ing *networkingv1.Ingress) change {
+	var c change
+	if _, carries := ing.Annotations[engine.StatusAnnotation]; carries {
+		c.setAnnotation = true
+		c.take(ing.Status.LoadBalancer.Ingress, t.o.Publish())
+	}
+	return c
+}
+
+// take takes our addresses back, and nobody else's.
+func (c *change) take(has, ours []networkingv1.IngressLoadBalancerIngress) {
+	if rest := without(has, ours); len(rest) != len(has) {
+		c.addresses, c.setAddresses = rest, true
+	}
+}
+
+func (t *teller) write(ctx context.Context, ing *networkingv1.Ingress, c change) error {
+	if c.empty() {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, tellWithin)
+	defer cancel()
+	return patchStatus(ctx, t.o.Client, ing, c)
+}
+
+// events writes the Events about a verdict: one for each reason, so that each can be
+// read, and counted, by itself.
+func (t *teller) events(ing *networkingv1.Ingress, v verdict) {
+	var reason string
+	switch v.outcome {
+	case outcomeServed:
+		t.o.Recorder.Event(ing, corev1.EventTypeNormal, eventSynced, v.success())
+		return
+	case outcomeRefused:
+		reason = eventRefused
+	case outcomeConflict:
+		reason = eventConflict
+	case outcomeFailed:
+		reason = eventFailed
+	}
+	for i := range v.reasons {
+		if rest := len(v.reasons) - i; i == maxEvents-1 && rest > 1 {
+			t.o.Recorder.Event(ing, corev1.EventTypeWarning, reason, fmt.Sprintf("There are %d more reasons.", rest))
+			return
+		}
+		t.o.Recorder.Event(ing, corev1.EventTypeWarning, reason, sentences(v.reasons[i:i+1]))
+	}
+}
+
+// success says that an object is served, and what its author should know nevertheless.
+func (v verdict) success() string {
+	text := fmt.Sprintf("All %d routes are served.", v.routes)
+	if v.routes == 1 {
+		text = "The route is served."
+	}
+	if len(v.warnings) > 0 {
+		text += " " + sentences(v.warnings)
+	}
+	return oneLine(text, maxMessage)
+}
+
+// sentences writes reasons for people, within the bounds of a message.
+func sentences(reasons []engine.Reason) string {
+	var texts []string
+	for _, r := range reasons {
+		text := r.ID + ": " + r.Msg
+		if r.Fix != "" {
+			text += " " + r.Fix
+		}
+		texts = append(texts, text)
+	}
+	return oneLine(strings.Join(texts, " "), maxMessage)
+}
+
+// oneLine gives a text as valid UTF-8 without line breaks, of at most limit bytes.
+func oneLine(text string, limit int) string {
+	text = strings.ToValidUTF8(strings.Join(strings.FieldsFunc(text, unicode.IsControl), " "), "?")
+	if len(text) <= limit {
+		return text
+	}
+	const more = "..."
+	end := limit - len(more)
+	for end > 0 && !utf8.RuneStart(text[end]) {
+		end--
+	}
+	return text[:end] + more
+}
+
+// statement is what stands in the annotation engine.StatusAnnotation.
+type statement struct {
+	Outcome outcome `json:"outcome"`
+	Bundle  string  `json:"bundle"`
+	// Hash is that of what is served; "" when nothing is.
+	Hash string `json:"hash,omitempty"`
+	// Reasons are ids, sorted, each once.
+	Reasons []string `json:"reasons,omitempty"`
+}
+
+func (v verdict) statement() statement {
+	return statement{Outcome: v.outcome, Bundle: v.bundle, Hash: v.hash, Reasons: reasonIDs(v.reasons)}
+}
+
+func (s statement) text() string {
+	data, err := json.Marshal(s)
+	if err != nil {
+		return "" // not reached: strings are all there is
+	}
+	return string(data)
+}
+
+// parseStatement reads an annotation; of one that is none of ours it gives the zero
+// value.
+func parseStatement(text string) (s statement) {
+	if json.Unmarshal([]byte(text), &s) != nil {
+		return statement{}
+	}
+	return s
+}
+
+// tells tells whether the author knows what Events about the verdict would say. By what
+// bundle an object was decided changes nothing for it.
+func (s statement) tells(v verdict) bool {
+	now := v.statement()
+	return s.Outcome == now.Outcome && s.Hash == now.Hash && slices.Equal(s.Reasons, now.Reasons)
+}
+
+// newRecorder gives what writes Events, until stop is called. Many Events about one
+// object are counted together, and more than a few a minute are dropped: an API server
+// has better things to do.
+func newRecorder(client kubernetes.Interface) (r record.EventRecorder, stop func()) {
+	b := record.NewBroadcaster(record.WithCorrelatorOptions(record.CorrelatorOptions{
+		LRUCacheSize: 16384,
+		BurstSize:    4 * maxEvents, // for one object; then one a minute
+		QPS:          1.0 / 60,
+		MaxEvents:    2 * maxEvents, // of one kind about one object in ten minutes
+	}))
+	b.StartRecordingToSink(&typedcorev1.EventSinkImpl{Interface: client.CoreV1().Events("")})
+	return b.NewRecorder(scheme.Scheme, corev1.EventSource{Component: "cuegate"}), b.Shutdown
+}
 
 // sameForUs tells whether nothing changed between two versions of an Ingress that
 // anyone decides by: the status and our own annotation, which we write ourselves, are
