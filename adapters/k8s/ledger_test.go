@@ -1,0 +1,361 @@
+package k8s
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"testing"
+
+	"github.com/cuegate/cuegate/engine"
+)
+
+func ingressRef(name string) engine.Ref {
+	return engine.Ref{Kind: kindIngress, Namespace: "shop", Name: name}
+}
+
+func managed(ref engine.Ref, ids ...string) engine.Desired {
+	d := engine.Desired{Object: ref, Outcome: engine.Managed, Template: "public"}
+	for _, id := range ids {
+		d.Definitions = append(d.Definitions, engine.Definition{ID: id, Hash: "h-" + id})
+	}
+	return d
+}
+
+func hashOfIDs(ids ...string) string {
+	var list []fingerprinted
+	for _, id := range ids {
+		list = append(list, fingerprinted{id, "h-" + id})
+	}
+	return hashOf(list)
+}
+
+// ledgerStep is one thing that a ledger is told.
+type ledgerStep struct {
+	decide  *engine.Desired
+	at      uint64
+	push    *Pushed
+	targets []string
+}
+
+func TestVerdicts(t *testing.T) {
+	a := ingressRef("a")
+	both := []string{"x", "y"}
+	down := errors.New("connection refused")
+	want := func(g uint64, d engine.Desired) ledgerStep { return ledgerStep{decide: &d, at: g} }
+	push := func(p Pushed, targets ...string) ledgerStep { return ledgerStep{push: &p, targets: targets} }
+	withSecret := managed(a, "1")
+	withSecret.Certificates = []engine.Certificate{{ID: "c", Secret: "shop/tls"}}
+	held := engine.Desired{Object: a, Outcome: engine.Held, Reasons: []engine.Reason{{ID: "no", Msg: "No."}}}
+	lose := func(ids ...string) (list []engine.Conflict) {
+		for _, id := range ids {
+			list = append(list, engine.Conflict{Object: a, ID: id, Reason: engine.Reason{ID: "route-taken", Msg: id}})
+		}
+		return list
+	}
+	for name, c := range map[string]struct {
+		steps   []ledgerStep
+		outcome outcome
+		reasons []string
+		hash    string
+	}{
+		"decided": {
+			[]ledgerStep{want(1, managed(a, "1"))}, outcomePending, []string{idNoTarget}, "",
+		},
+		"on one of two": {
+			[]ledgerStep{want(1, managed(a, "1")), push(Pushed{Target: "x", Generation: 1}, both...)}, outcomePending, nil, "",
+		},
+		"on both": {
+			[]ledgerStep{want(1, managed(a, "2", "1")), push(Pushed{Target: "x", Generation: 1}, both...), push(Pushed{Target: "y", Generation: 3}, both...)},
+			outcomeServed, nil, hashOfIDs("1", "2"),
+		},
+		"one has left": {
+			[]ledgerStep{want(1, managed(a, "1")), push(Pushed{Target: "x", Generation: 1}, both...), push(Pushed{Target: "x", Generation: 1}, "x")},
+			outcomeServed, nil, hashOfIDs("1"),
+		},
+		"one has joined": {
+			[]ledgerStep{want(1, managed(a, "1")), push(Pushed{Target: "x", Generation: 1}, "x"), push(Pushed{Target: "x", Generation: 1}, both...)},
+			outcomePending, nil, hashOfIDs("1"),
+		},
+		"a target that is not there any more": {
+			[]ledgerStep{want(1, managed(a, "1")), push(Pushed{Target: "y", Generation: 1}, "x")}, outcomePending, nil, "",
+		},
+		"all have left": {
+			[]ledgerStep{want(1, managed(a, "1")), push(Pushed{Target: "x", Generation: 1}, "x"), push(Pushed{Err: down})},
+			outcomePending, []string{idUnreachable}, hashOfIDs("1"),
+		},
+		"one is down": {
+			[]ledgerStep{want(1, managed(a, "1")), push(Pushed{Target: "x", Generation: 1}, both...), push(Pushed{Target: "y", Generation: 1, Err: down}, both...)},
+			outcomePending, []string{idUnreachable}, "",
+		},
+		"down after it was served": {
+			[]ledgerStep{want(1, managed(a, "1")), push(Pushed{Target: "x", Generation: 1}, "x"), push(Pushed{Target: "x", Generation: 2, Err: down}, "x")},
+			outcomeServed, nil, hashOfIDs("1"),
+		},
+		"up again": {
+			[]ledgerStep{want(1, managed(a, "1")), push(Pushed{Target: "x", Generation: 1, Err: down}, "x"), push(Pushed{Target: "x", Generation: 1}, "x")},
+			outcomeServed, nil, hashOfIDs("1"),
+		},
+		"a plan that waits": {
+			[]ledgerStep{want(1, managed(a, "1")), push(Pushed{Target: "x", Generation: 1, Held: "too much"}, "x")},
+			outcomePending, []string{idPlanHeld}, "",
+		},
+		"an older generation": {
+			[]ledgerStep{want(2, managed(a, "1")), push(Pushed{Target: "x", Generation: 1}, "x")}, outcomePending, nil, "",
+		},
+		"changed": {
+			[]ledgerStep{want(1, managed(a, "1")), push(Pushed{Target: "x", Generation: 1}, "x"), want(2, managed(a, "2"))},
+			outcomePending, nil, hashOfIDs("1"),
+		},
+		"a definition refused": {
+			[]ledgerStep{want(1, managed(a, "1")), push(Pushed{Target: "x", Generation: 1, Failed: []PushFailure{{a, "1", down}}}, both...)},
+			outcomeFailed, []string{idDefinition}, "",
+		},
+		"of a decision before": {
+			[]ledgerStep{want(1, managed(a, "1")), push(Pushed{Target: "x", Generation: 1, Failed: []PushFailure{{a, "1", down}}}, "x"), want(2, managed(a, "2"))},
+			outcomePending, nil, "",
+		},
+		"mended": {
+			[]ledgerStep{want(1, managed(a, "1")), push(Pushed{Target: "x", Generation: 1, Failed: []PushFailure{{a, "1", down}}}, "x"), push(Pushed{Target: "x", Generation: 1}, "x")},
+			outcomeServed, nil, hashOfIDs("1"),
+		},
+		"failed, and then down": {
+			[]ledgerStep{want(1, managed(a, "1")), push(Pushed{Target: "x", Generation: 1, Failed: []PushFailure{{a, "1", down}}}, "x"), push(Pushed{Target: "x", Generation: 1, Err: down}, "x")},
+			outcomeFailed, []string{idDefinition}, "",
+		},
+		"a certificate": {
+			[]ledgerStep{want(1, withSecret), push(Pushed{Target: "x", Generation: 1, Certificates: []CertificateFailure{{"shop/tls", down}}}, "x")},
+			outcomeFailed, []string{idCertificate}, "",
+		},
+		"a certificate of another": {
+			[]ledgerStep{want(1, withSecret), push(Pushed{Target: "x", Generation: 1, Certificates: []CertificateFailure{{"shop/other", down}, {"", down}}}, "x")},
+			outcomeServed, nil, hashOfIDs("1"),
+		},
+		"one of two routes": {
+			[]ledgerStep{want(1, managed(a, "1", "2")), push(Pushed{Target: "x", Generation: 1, Conflicts: lose("2")}, "x")},
+			outcomeConflict, []string{"route-taken"}, hashOfIDs("1"),
+		},
+		"both routes": {
+			[]ledgerStep{want(1, managed(a, "1", "2")), push(Pushed{Target: "x", Generation: 1, Conflicts: lose("1", "2")}, "x")},
+			outcomeConflict, []string{"route-taken"}, "",
+		},
+		"refused": {[]ledgerStep{want(1, held)}, outcomeRefused, []string{"no"}, ""},
+		"refused after it was served": {
+			[]ledgerStep{want(1, managed(a, "1")), push(Pushed{Target: "x", Generation: 1}, "x"), want(2, held)},
+			outcomeRefused, []string{"no"}, hashOfIDs("1"),
+		},
+		"ignored": {[]ledgerStep{want(1, engine.Desired{Object: a, Outcome: engine.Ignored})}, outcomeIgnored, nil, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLedger()
+			for _, s := range c.steps {
+				if s.decide != nil {
+					l.decided(s.at, "sha256:b", *s.decide)
+				} else {
+					l.pushed(*s.push, s.targets)
+				}
+			}
+			v, ok := l.verdict(a)
+			if !ok || v.outcome != c.outcome || !slices.Equal(reasonIDs(v.reasons), c.reasons) || v.hash != c.hash {
+				t.Errorf("got %+v, want %s %v %s", v, c.outcome, c.reasons, c.hash)
+			}
+		})
+	}
+}
+
+func TestLedgerTellsOnlyOfWhatChanged(t *testing.T) {
+	l := newLedger()
+	const n = 5000
+	for i := range n {
+		l.decided(1, "b", managed(ingressRef(fmt.Sprint(i)), fmt.Sprint(i)))
+	}
+	if got := l.pushed(Pushed{Target: "x", Generation: 1}, []string{"x"}); len(got) != n {
+		t.Fatalf("%d verdicts changed, not %d", len(got), n)
+	}
+	if got := l.pushed(Pushed{Target: "x", Generation: 2}, []string{"x"}); len(got) != 0 {
+		t.Errorf("%d verdicts changed by nothing", len(got))
+	}
+	one := ingressRef("7")
+	if got := l.decided(3, "b", managed(one, "new")); !slices.Equal(got, []engine.Ref{one}) {
+		t.Errorf("the decision changed %v", got)
+	}
+	if got := l.pushed(Pushed{Target: "x", Generation: 3}, []string{"x"}); !slices.Equal(got, []engine.Ref{one}) {
+		t.Errorf("the push changed %v", got)
+	}
+	for i := range 3 {
+		l.decided(4, "b", managed(one, "newer"))
+		changed := l.pushed(Pushed{Target: "x", Generation: 4, Err: fmt.Errorf("attempt %d", i)}, []string{"x"})
+		if (len(changed) == 1) != (i == 0) {
+			t.Errorf("attempt %d changed %v", i, changed)
+		}
+	}
+	l.gone(one)
+	if _, ok := l.verdict(one); ok {
+		t.Error("there is a verdict about what is gone")
+	}
+	if got := l.pushed(Pushed{Target: "x", Generation: 4, Failed: []PushFailure{{Object: one, ID: "newer"}}}, []string{"x"}); len(got) != 0 {
+		t.Errorf("what is gone changed: %v", got)
+	}
+}
+
+// model says what the ledger should, the slow way: from all that it was ever told.
+type model struct {
+	generation map[engine.Ref]uint64
+	decision   map[engine.Ref]engine.Desired
+	done       map[string]Pushed // the last that came to its end, of present targets
+	present    []string
+}
+
+func (m *model) outcome(ref engine.Ref) outcome {
+	d := m.decision[ref]
+	switch d.Outcome {
+	case engine.Ignored:
+		return outcomeIgnored
+	case engine.Held:
+		return outcomeRefused
+	}
+	all, conflict := len(m.present) > 0, false
+	for _, name := range m.present {
+		p, ok := m.done[name]
+		if !ok || p.Generation < m.generation[ref] {
+			all = false
+			continue
+		}
+		for _, f := range p.Failed {
+			if f.Object == ref {
+				return outcomeFailed
+			}
+		}
+		for _, f := range p.Certificates {
+			if len(d.Certificates) > 0 && d.Certificates[0].Secret == f.Secret {
+				return outcomeFailed
+			}
+		}
+		for _, c := range p.Conflicts {
+			conflict = conflict || c.Object == ref
+		}
+	}
+	switch {
+	case conflict:
+		return outcomeConflict
+	case all:
+		return outcomeServed
+	}
+	return outcomePending
+}
+
+func TestLedgerAgreesWithModel(t *testing.T) {
+	for seed := range uint64(300) {
+		ledgerRun(t, rand.New(rand.NewPCG(seed, 1)), seed)
+	}
+}
+
+func ledgerRun(t *testing.T, r *rand.Rand, seed uint64) {
+	l := newLedger()
+	m := &model{map[engine.Ref]uint64{}, map[engine.Ref]engine.Desired{}, map[string]Pushed{}, nil}
+	known := map[engine.Ref]verdict{} // as of the last time that the ledger told of it
+	some := func() engine.Ref { return ingressRef(fmt.Sprint(r.IntN(6))) }
+	generation := uint64(1)
+	for step := range 120 {
+		var changed []engine.Ref
+		switch k := r.IntN(10); {
+		case k < 4:
+			ref := some()
+			d := managed(ref, ref.Name+fmt.Sprint(r.IntN(3)), ref.Name+"z")
+			switch r.IntN(6) {
+			case 0:
+				d = engine.Desired{Object: ref, Outcome: engine.Held}
+			case 1:
+				d = engine.Desired{Object: ref, Outcome: engine.Ignored}
+			case 2:
+				d.Certificates = []engine.Certificate{{Secret: fmt.Sprint(r.IntN(2))}}
+			}
+			if r.IntN(2) == 0 {
+				generation++
+			}
+			m.generation[ref], m.decision[ref] = generation, d
+			changed = l.decided(generation, "b", d)
+		case k == 4:
+			ref := some()
+			delete(m.decision, ref)
+			delete(known, ref)
+			l.gone(ref)
+		default:
+			p := Pushed{Target: fmt.Sprint("t", r.IntN(3)), Generation: uint64(r.IntN(int(generation) + 1))}
+			if r.IntN(2) == 0 {
+				p.Generation = generation
+			}
+			switch r.IntN(6) {
+			case 0:
+				p.Err = errors.New("down")
+			case 1:
+				p.Held = "too much"
+			case 2:
+				p.Failed = []PushFailure{{some(), "1", errors.New("bad")}}
+			case 3:
+				ref := some()
+				p.Conflicts = []engine.Conflict{{Object: ref, ID: ref.Name + "z"}}
+			case 4:
+				p.Certificates = []CertificateFailure{{Secret: "1"}}
+			}
+			if len(m.present) == 0 || r.IntN(8) == 0 {
+				m.present = []string{"t0", "t1", "t2"}[:r.IntN(4)]
+			}
+			for name := range m.done {
+				if !slices.Contains(m.present, name) {
+					delete(m.done, name)
+				}
+			}
+			if last := m.done[p.Target]; slices.Contains(m.present, p.Target) && p.Err == nil && p.Held == "" && p.Generation >= last.Generation {
+				m.done[p.Target] = p
+			}
+			changed = l.pushed(p, m.present)
+		}
+		for _, ref := range changed {
+			known[ref], _ = l.verdict(ref)
+		}
+		for ref := range m.decision {
+			v, ok := l.verdict(ref)
+			if want := m.outcome(ref); !ok || v.outcome != want {
+				t.Fatalf("seed %d, step %d: %s is %s, want %s", seed, step, ref, v.outcome, want)
+			}
+			if !known[ref].same(v) {
+				t.Fatalf("seed %d, step %d: %s changed to %+v, and the ledger told %+v", seed, step, ref, v, known[ref])
+			}
+		}
+	}
+}
+
+func TestLedgerIsSafe(t *testing.T) {
+	l := newLedger()
+	var all sync.WaitGroup
+	for n := range 4 {
+		all.Go(func() {
+			for i := range uint64(200) {
+				ref := ingressRef(fmt.Sprint(i % 7))
+				l.decided(i, "b", managed(ref, fmt.Sprint(n, i)))
+				l.pushed(Pushed{Target: "x", Generation: i}, []string{"x"})
+				l.verdict(ref)
+				if i%5 == 0 {
+					l.gone(ref)
+				}
+			}
+		})
+	}
+	all.Wait()
+}
+
+func BenchmarkLedgerOneOf5000(b *testing.B) {
+	l := newLedger()
+	for i := range 5000 {
+		l.decided(1, "b", managed(ingressRef(fmt.Sprint(i)), fmt.Sprint(i)))
+	}
+	l.pushed(Pushed{Target: "x", Generation: 1}, []string{"x"})
+	one, generation := ingressRef("7"), uint64(1)
+	for b.Loop() {
+		generation++
+		l.decided(generation, "b", managed(one, "1"))
+		l.pushed(Pushed{Target: "x", Generation: generation}, []string{"x"})
+	}
+}
