@@ -1,0 +1,352 @@
+package k8s
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"reflect"
+	"runtime"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/tidwall/gjson"
+	networkingv1 "k8s.io/api/networking/v1"
+
+	"github.com/cuegate/cuegate/engine"
+)
+
+// How long changes are gathered: until none came for quiet, but no longer than most.
+// The gateway takes them over once a second, so that a pause here costs little, and
+// bursts share the work that each round needs.
+const (
+	quiet = 10 * time.Millisecond
+	most  = 200 * time.Millisecond
+)
+
+// loop decides again about what changed, and keeps what everyone wants. One goroutine
+// runs it; the others look through the lock.
+type loop struct {
+	watch   *watch
+	secrets *secrets
+	config  engine.Config
+	log     *slog.Logger
+	// decided is told of each decision, and whether it is another than before; gone of each object that has none any
+	// more, from the loop's goroutine.
+	decided func(d engine.Desired, bundle string, took time.Duration, changed bool)
+	gone    func(engine.Ref)
+	// changed is called when what is wanted may have changed.
+	changed func()
+
+	mu         sync.RWMutex
+	engine     *engine.Engine // nil until a bundle is loaded
+	neighbours *engine.Neighbours
+	index      *index
+	desired    map[engine.Ref]decision
+	digest     string // of the engine's bundle
+	// started is set when everything that was there at the start has been decided.
+	started bool
+}
+
+func newLoop(w *watch, s *secrets, config engine.Config, log *slog.Logger) *loop {
+	return &loop{
+		watch: w, secrets: s, config: config, log: log,
+		neighbours: engine.NewNeighbours(), index: newIndex(), desired: map[engine.Ref]decision{},
+	}
+}
+
+// swap takes another bundle. Everything is decided again.
+func (l *loop) swap(b *engine.Bundle) {
+	l.mu.Lock()
+	l.engine, l.digest = engine.New(b, l.config), b.Digest()
+	l.mu.Unlock()
+	l.again()
+}
+
+// again has everything decided once more.
+func (l *loop) again() {
+	l.watch.each(kindIngress, func(o any) {
+		ing := o.(*networkingv1.Ingress)
+		l.watch.dirty.Add(engine.Ref{Kind: kindIngress, Namespace: ing.Namespace, Name: ing.Name})
+	})
+}
+
+// run needs a watch that has synced, and a bundle. It returns when ctx ends.
+func (l *loop) run(ctx context.Context) {
+	for {
+		refs, done := l.watch.changed(func() { l.settle(ctx) })
+		if refs == nil || ctx.Err() != nil {
+			done()
+			return
+		}
+		l.round(ctx, refs)
+		done()
+	}
+}
+
+// settle waits until a burst of changes is over.
+func (l *loop) settle(ctx context.Context) {
+	end := time.Now().Add(most)
+	for n := l.watch.dirty.Len(); time.Now().Before(end); {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(quiet):
+		}
+		if more := l.watch.dirty.Len(); more == n {
+			return
+		} else {
+			n = more
+		}
+	}
+}
+
+// round takes what changed over into the view of the cluster, and decides about all
+// that it matters to.
+func (l *loop) round(ctx context.Context, refs []engine.Ref) {
+	todo := l.takeOver(refs)
+	results := l.decideAll(ctx, todo)
+	// Of an object that is ours, and only then, the Secrets are read; what they hold
+	// changes the decision.
+	again, failed := l.secrets.fetch(ctx, l, results)
+	for ref, err := range failed {
+		l.postpone(ref, err, results)
+	}
+	for ref, r := range l.decideAll(ctx, again) {
+		results[ref] = r
+	}
+	if ctx.Err() != nil {
+		return
+	}
+	l.note(results)
+	l.changed()
+}
+
+// postpone leaves an object as it is until its Secrets can be read. What was served
+// for it before this program started stays too.
+func (l *loop) postpone(ref engine.Ref, err error, results map[engine.Ref]result) {
+	l.log.Warn("an object has to wait", "object", ref.String(), "error", err)
+	if _, known := l.desired[ref]; known {
+		delete(results, ref)
+	} else {
+		r := results[ref]
+		r.desired = held(ref, "secret-unread", "A Secret that the object names cannot be read: "+err.Error()+".")
+		results[ref] = r
+	}
+	l.watch.dirty.AddRateLimited(ref)
+}
+
+func held(ref engine.Ref, id, msg string) engine.Desired {
+	return engine.Desired{Object: ref, Outcome: engine.Held, Reasons: []engine.Reason{{ID: id, Msg: msg}}}
+}
+
+// takeOver brings the view of the cluster up to date, and gives the Ingresses to
+// decide about. Those that are gone are forgotten.
+func (l *loop) takeOver(refs []engine.Ref) set {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	todo := set{}
+	mark := func(ref engine.Ref) { todo[ref] = struct{}{} }
+	for _, ref := range refs {
+		switch ref.Kind {
+		case kindIngress:
+			l.index.rivals(ref, mark)
+			l.takeIngress(ref, mark)
+			l.index.rivals(ref, mark)
+			continue
+		case kindSecret:
+			l.secrets.changed(l, ref)
+		default:
+			l.takeNeighbour(ref)
+		}
+		l.index.dependents(ref, mark)
+	}
+	for ref := range todo {
+		if _, there := l.index.links[ref]; !there {
+			delete(todo, ref)
+		}
+	}
+	return todo
+}
+
+func (l *loop) takeIngress(ref engine.Ref, mark func(engine.Ref)) {
+	x, there := l.watch.get(ref)
+	ing, _ := x.(*networkingv1.Ingress)
+	if !there || ing == nil {
+		l.neighbours.Delete(head(ref))
+		l.index.remove(ref)
+		if _, was := l.desired[ref]; was {
+			delete(l.desired, ref)
+			l.gone(ref)
+		}
+		return
+	}
+	l.put(ing)
+	l.index.put(ref, ing)
+	mark(ref)
+}
+
+func (l *loop) takeNeighbour(ref engine.Ref) {
+	if x, there := l.watch.get(ref); there {
+		l.put(x)
+		return
+	}
+	l.neighbours.Delete(head(ref))
+}
+
+// put takes an object over. One that cannot be read is as good as absent; decisions
+// that need it say so.
+func (l *loop) put(x any) {
+	o, err := object(x)
+	if err != nil {
+		l.log.Error("an object cannot be written as JSON", "error", err)
+		return
+	}
+	if r := l.neighbours.Put(o); r != nil {
+		l.log.Warn(r.Reason.Msg, "object", o.Ref.String(), "reason", r.Reason.ID)
+	}
+}
+
+// head is enough of an object to find it by.
+func head(ref engine.Ref) engine.Object {
+	version := "v1"
+	if ref.Kind == kindIngress || ref.Kind == kindIngressClass {
+		version = networkingv1.SchemeGroupVersion.String()
+	}
+	return engine.Object{Ref: ref, APIVersion: version}
+}
+
+// decision is what was decided about an object, and by which bundle.
+type decision struct {
+	engine.Desired
+	bundle string
+}
+
+// result is a decision that has not been noted yet.
+type result struct {
+	desired engine.Desired
+	took    time.Duration
+}
+
+// decideAll decides about objects on all cores. The view of the cluster stays as it is
+// meanwhile.
+func (l *loop) decideAll(ctx context.Context, todo set) map[engine.Ref]result {
+	if len(todo) == 0 {
+		return map[engine.Ref]result{}
+	}
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	results := make(map[engine.Ref]result, len(todo))
+	if l.engine == nil {
+		return results
+	}
+	refs := make(chan engine.Ref, len(todo))
+	for ref := range todo {
+		refs <- ref
+	}
+	close(refs)
+	var mu sync.Mutex
+	var workers sync.WaitGroup
+	for range min(len(todo), runtime.GOMAXPROCS(0)) {
+		workers.Go(func() {
+			for ref := range refs {
+				r, ok := l.decideWith(ctx, ref, l.engine)
+				if !ok {
+					continue
+				}
+				mu.Lock()
+				results[ref] = r
+				mu.Unlock()
+			}
+		})
+	}
+	workers.Wait()
+	return results
+}
+
+// decideWith decides about an object as it is now; ok is false when there is none, or
+// ctx ended. The caller holds the lock for reading.
+func (l *loop) decideWith(ctx context.Context, ref engine.Ref, e *engine.Engine) (r result, ok bool) {
+	x, there := l.watch.get(ref)
+	if !there {
+		return r, false
+	}
+	o, err := object(x)
+	if err != nil {
+		return result{held(ref, "object-invalid", "The object cannot be written as JSON: "+err.Error()+"."), 0}, true
+	}
+	begin := time.Now()
+	d, _, err := e.Decide(ctx, o, l.neighbours.Cluster())
+	if err != nil && errors.Is(err, ctx.Err()) {
+		return r, false
+	}
+	// Other errors say no more than the outcome and the reasons do.
+	return result{d, time.Since(begin)}, true
+}
+
+// note keeps decisions, and tells of them.
+func (l *loop) note(results map[engine.Ref]result) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for ref, r := range results {
+		if _, there := l.index.links[ref]; !there {
+			continue
+		}
+		before, known := l.desired[ref]
+		now := decision{r.desired, l.digest}
+		l.desired[ref] = now
+		if isFar(r.desired) {
+			l.index.far[ref] = struct{}{}
+		} else {
+			delete(l.index.far, ref)
+		}
+		l.decided(r.desired, l.digest, r.took, !known || !reflect.DeepEqual(before, now))
+	}
+	l.secrets.forgetUnused(l)
+	l.started = l.started || l.engine != nil
+}
+
+// isFar tells whether a decision may be about Services that the object does not name:
+// a definition leads elsewhere than to one of its own namespace, or the object was
+// refused, perhaps for that.
+func isFar(d engine.Desired) bool {
+	for _, r := range d.Reasons {
+		if d.Outcome == engine.Held && !strings.HasPrefix(r.ID, "service-") && !strings.HasPrefix(r.ID, "port-") {
+			return true
+		}
+	}
+	for _, def := range d.Definitions {
+		if !isNear(gjson.GetBytes(def.JSON, "proxy.target_url").String(), d.Object.Namespace) {
+			return true
+		}
+	}
+	return false
+}
+
+// isNear tells whether an address is that of a Service of the namespace.
+func isNear(target, namespace string) bool {
+	_, host, _ := strings.Cut(target, "://")
+	if i := strings.IndexAny(host, ":/?#"); i >= 0 {
+		host = host[:i]
+	}
+	_, home, _ := strings.Cut(host, ".")
+	return home == namespace
+}
+
+// wanted gives what all objects ask for. The caller holds the lock for reading.
+func (l *loop) wanted() []engine.Desired {
+	all := make([]engine.Desired, 0, len(l.desired))
+	for _, d := range l.desired {
+		if d.Outcome != engine.Ignored {
+			all = append(all, d.Desired)
+		}
+	}
+	return all
+}
+
+// ready tells whether there is a bundle to decide by.
+func (l *loop) ready() bool {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.engine != nil
+}
