@@ -11,11 +11,11 @@ import (
 	"github.com/cuegate/cuegate/engine"
 )
 
-func ingressRef(name string) engine.Ref {
+func shopRef(name string) engine.Ref {
 	return engine.Ref{Kind: kindIngress, Namespace: "shop", Name: name}
 }
 
-func managed(ref engine.Ref, ids ...string) engine.Desired {
+func asking(ref engine.Ref, ids ...string) engine.Desired {
 	d := engine.Desired{Object: ref, Outcome: engine.Managed, Template: "public"}
 	for _, id := range ids {
 		d.Definitions = append(d.Definitions, engine.Definition{ID: id, Hash: "h-" + id})
@@ -40,12 +40,12 @@ type ledgerStep struct {
 }
 
 func TestVerdicts(t *testing.T) {
-	a := ingressRef("a")
+	a := shopRef("a")
 	both := []string{"x", "y"}
 	down := errors.New("connection refused")
 	want := func(g uint64, d engine.Desired) ledgerStep { return ledgerStep{decide: &d, at: g} }
 	push := func(p Pushed, targets ...string) ledgerStep { return ledgerStep{push: &p, targets: targets} }
-	withSecret := managed(a, "1")
+	withSecret := asking(a, "1")
 	withSecret.Certificates = []engine.Certificate{{ID: "c", Secret: "shop/tls"}}
 	held := engine.Desired{Object: a, Outcome: engine.Held, Reasons: []engine.Reason{{ID: "no", Msg: "No."}}}
 	lose := func(ids ...string) (list []engine.Conflict) {
@@ -61,67 +61,67 @@ func TestVerdicts(t *testing.T) {
 		hash    string
 	}{
 		"decided": {
-			[]ledgerStep{want(1, managed(a, "1"))}, outcomePending, []string{idNoTarget}, "",
+			[]ledgerStep{want(1, asking(a, "1"))}, outcomePending, []string{idNoTarget}, "",
 		},
 		"on one of two": {
-			[]ledgerStep{want(1, managed(a, "1")), push(Pushed{Target: "x", Generation: 1}, both...)}, outcomePending, nil, "",
+			[]ledgerStep{want(1, asking(a, "1")), push(Pushed{Target: "x", Generation: 1}, both...)}, outcomePending, nil, "",
 		},
 		"on both": {
-			[]ledgerStep{want(1, managed(a, "2", "1")), push(Pushed{Target: "x", Generation: 1}, both...), push(Pushed{Target: "y", Generation: 3}, both...)},
+			[]ledgerStep{want(1, asking(a, "2", "1")), push(Pushed{Target: "x", Generation: 1}, both...), push(Pushed{Target: "y", Generation: 3}, both...)},
 			outcomeServed, nil, hashOfIDs("1", "2"),
 		},
 		"one has left": {
-			[]ledgerStep{want(1, managed(a, "1")), push(Pushed{Target: "x", Generation: 1}, both...), push(Pushed{Target: "x", Generation: 1}, "x")},
+			[]ledgerStep{want(1, asking(a, "1")), push(Pushed{Target: "x", Generation: 1}, both...), push(Pushed{Target: "x", Generation: 1}, "x")},
 			outcomeServed, nil, hashOfIDs("1"),
 		},
 		"one has joined": {
-			[]ledgerStep{want(1, managed(a, "1")), push(Pushed{Target: "x", Generation: 1}, "x"), push(Pushed{Target: "x", Generation: 1}, both...)},
+			[]ledgerStep{want(1, asking(a, "1")), push(Pushed{Target: "x", Generation: 1}, "x"), push(Pushed{Target: "x", Generation: 1}, both...)},
 			outcomePending, nil, hashOfIDs("1"),
 		},
 		"a target that is not there any more": {
-			[]ledgerStep{want(1, managed(a, "1")), push(Pushed{Target: "y", Generation: 1}, "x")}, outcomePending, nil, "",
+			[]ledgerStep{want(1, asking(a, "1")), push(Pushed{Target: "y", Generation: 1}, "x")}, outcomePending, nil, "",
 		},
 		"all have left": {
-			[]ledgerStep{want(1, managed(a, "1")), push(Pushed{Target: "x", Generation: 1}, "x"), push(Pushed{Err: down})},
+			[]ledgerStep{want(1, asking(a, "1")), push(Pushed{Target: "x", Generation: 1}, "x"), push(Pushed{Err: down})},
 			outcomePending, []string{idUnreachable}, hashOfIDs("1"),
 		},
 		"one is down": {
-			[]ledgerStep{want(1, managed(a, "1")), push(Pushed{Target: "x", Generation: 1}, both...), push(Pushed{Target: "y", Generation: 1, Err: down}, both...)},
+			[]ledgerStep{want(1, asking(a, "1")), push(Pushed{Target: "x", Generation: 1}, both...), push(Pushed{Target: "y", Generation: 1, Err: down}, both...)},
 			outcomePending, []string{idUnreachable}, "",
 		},
 		"down after it was served": {
-			[]ledgerStep{want(1, managed(a, "1")), push(Pushed{Target: "x", Generation: 1}, "x"), push(Pushed{Target: "x", Generation: 2, Err: down}, "x")},
+			[]ledgerStep{want(1, asking(a, "1")), push(Pushed{Target: "x", Generation: 1}, "x"), push(Pushed{Target: "x", Generation: 2, Err: down}, "x")},
 			outcomeServed, nil, hashOfIDs("1"),
 		},
 		"up again": {
-			[]ledgerStep{want(1, managed(a, "1")), push(Pushed{Target: "x", Generation: 1, Err: down}, "x"), push(Pushed{Target: "x", Generation: 1}, "x")},
+			[]ledgerStep{want(1, asking(a, "1")), push(Pushed{Target: "x", Generation: 1, Err: down}, "x"), push(Pushed{Target: "x", Generation: 1}, "x")},
 			outcomeServed, nil, hashOfIDs("1"),
 		},
 		"a plan that waits": {
-			[]ledgerStep{want(1, managed(a, "1")), push(Pushed{Target: "x", Generation: 1, Held: "too much"}, "x")},
+			[]ledgerStep{want(1, asking(a, "1")), push(Pushed{Target: "x", Generation: 1, Held: "too much"}, "x")},
 			outcomePending, []string{idPlanHeld}, "",
 		},
 		"an older generation": {
-			[]ledgerStep{want(2, managed(a, "1")), push(Pushed{Target: "x", Generation: 1}, "x")}, outcomePending, nil, "",
+			[]ledgerStep{want(2, asking(a, "1")), push(Pushed{Target: "x", Generation: 1}, "x")}, outcomePending, nil, "",
 		},
 		"changed": {
-			[]ledgerStep{want(1, managed(a, "1")), push(Pushed{Target: "x", Generation: 1}, "x"), want(2, managed(a, "2"))},
+			[]ledgerStep{want(1, asking(a, "1")), push(Pushed{Target: "x", Generation: 1}, "x"), want(2, asking(a, "2"))},
 			outcomePending, nil, hashOfIDs("1"),
 		},
 		"a definition refused": {
-			[]ledgerStep{want(1, managed(a, "1")), push(Pushed{Target: "x", Generation: 1, Failed: []PushFailure{{a, "1", down}}}, both...)},
+			[]ledgerStep{want(1, asking(a, "1")), push(Pushed{Target: "x", Generation: 1, Failed: []PushFailure{{a, "1", down}}}, both...)},
 			outcomeFailed, []string{idDefinition}, "",
 		},
 		"of a decision before": {
-			[]ledgerStep{want(1, managed(a, "1")), push(Pushed{Target: "x", Generation: 1, Failed: []PushFailure{{a, "1", down}}}, "x"), want(2, managed(a, "2"))},
+			[]ledgerStep{want(1, asking(a, "1")), push(Pushed{Target: "x", Generation: 1, Failed: []PushFailure{{a, "1", down}}}, "x"), want(2, asking(a, "2"))},
 			outcomePending, nil, "",
 		},
 		"mended": {
-			[]ledgerStep{want(1, managed(a, "1")), push(Pushed{Target: "x", Generation: 1, Failed: []PushFailure{{a, "1", down}}}, "x"), push(Pushed{Target: "x", Generation: 1}, "x")},
+			[]ledgerStep{want(1, asking(a, "1")), push(Pushed{Target: "x", Generation: 1, Failed: []PushFailure{{a, "1", down}}}, "x"), push(Pushed{Target: "x", Generation: 1}, "x")},
 			outcomeServed, nil, hashOfIDs("1"),
 		},
 		"failed, and then down": {
-			[]ledgerStep{want(1, managed(a, "1")), push(Pushed{Target: "x", Generation: 1, Failed: []PushFailure{{a, "1", down}}}, "x"), push(Pushed{Target: "x", Generation: 1, Err: down}, "x")},
+			[]ledgerStep{want(1, asking(a, "1")), push(Pushed{Target: "x", Generation: 1, Failed: []PushFailure{{a, "1", down}}}, "x"), push(Pushed{Target: "x", Generation: 1, Err: down}, "x")},
 			outcomeFailed, []string{idDefinition}, "",
 		},
 		"a certificate": {
@@ -133,16 +133,16 @@ func TestVerdicts(t *testing.T) {
 			outcomeServed, nil, hashOfIDs("1"),
 		},
 		"one of two routes": {
-			[]ledgerStep{want(1, managed(a, "1", "2")), push(Pushed{Target: "x", Generation: 1, Conflicts: lose("2")}, "x")},
+			[]ledgerStep{want(1, asking(a, "1", "2")), push(Pushed{Target: "x", Generation: 1, Conflicts: lose("2")}, "x")},
 			outcomeConflict, []string{"route-taken"}, hashOfIDs("1"),
 		},
 		"both routes": {
-			[]ledgerStep{want(1, managed(a, "1", "2")), push(Pushed{Target: "x", Generation: 1, Conflicts: lose("1", "2")}, "x")},
+			[]ledgerStep{want(1, asking(a, "1", "2")), push(Pushed{Target: "x", Generation: 1, Conflicts: lose("1", "2")}, "x")},
 			outcomeConflict, []string{"route-taken"}, "",
 		},
 		"refused": {[]ledgerStep{want(1, held)}, outcomeRefused, []string{"no"}, ""},
 		"refused after it was served": {
-			[]ledgerStep{want(1, managed(a, "1")), push(Pushed{Target: "x", Generation: 1}, "x"), want(2, held)},
+			[]ledgerStep{want(1, asking(a, "1")), push(Pushed{Target: "x", Generation: 1}, "x"), want(2, held)},
 			outcomeRefused, []string{"no"}, hashOfIDs("1"),
 		},
 		"ignored": {[]ledgerStep{want(1, engine.Desired{Object: a, Outcome: engine.Ignored})}, outcomeIgnored, nil, ""},
@@ -168,7 +168,7 @@ func TestLedgerTellsOnlyOfWhatChanged(t *testing.T) {
 	l := newLedger()
 	const n = 5000
 	for i := range n {
-		l.decided(1, "b", managed(ingressRef(fmt.Sprint(i)), fmt.Sprint(i)))
+		l.decided(1, "b", asking(shopRef(fmt.Sprint(i)), fmt.Sprint(i)))
 	}
 	if got := l.pushed(Pushed{Target: "x", Generation: 1}, []string{"x"}); len(got) != n {
 		t.Fatalf("%d verdicts changed, not %d", len(got), n)
@@ -176,15 +176,15 @@ func TestLedgerTellsOnlyOfWhatChanged(t *testing.T) {
 	if got := l.pushed(Pushed{Target: "x", Generation: 2}, []string{"x"}); len(got) != 0 {
 		t.Errorf("%d verdicts changed by nothing", len(got))
 	}
-	one := ingressRef("7")
-	if got := l.decided(3, "b", managed(one, "new")); !slices.Equal(got, []engine.Ref{one}) {
+	one := shopRef("7")
+	if got := l.decided(3, "b", asking(one, "new")); !slices.Equal(got, []engine.Ref{one}) {
 		t.Errorf("the decision changed %v", got)
 	}
 	if got := l.pushed(Pushed{Target: "x", Generation: 3}, []string{"x"}); !slices.Equal(got, []engine.Ref{one}) {
 		t.Errorf("the push changed %v", got)
 	}
 	for i := range 3 {
-		l.decided(4, "b", managed(one, "newer"))
+		l.decided(4, "b", asking(one, "newer"))
 		changed := l.pushed(Pushed{Target: "x", Generation: 4, Err: fmt.Errorf("attempt %d", i)}, []string{"x"})
 		if (len(changed) == 1) != (i == 0) {
 			t.Errorf("attempt %d changed %v", i, changed)
@@ -255,14 +255,14 @@ func ledgerRun(t *testing.T, r *rand.Rand, seed uint64) {
 	l := newLedger()
 	m := &model{map[engine.Ref]uint64{}, map[engine.Ref]engine.Desired{}, map[string]Pushed{}, nil}
 	known := map[engine.Ref]verdict{} // as of the last time that the ledger told of it
-	some := func() engine.Ref { return ingressRef(fmt.Sprint(r.IntN(6))) }
+	some := func() engine.Ref { return shopRef(fmt.Sprint(r.IntN(6))) }
 	generation := uint64(1)
 	for step := range 120 {
 		var changed []engine.Ref
 		switch k := r.IntN(10); {
 		case k < 4:
 			ref := some()
-			d := managed(ref, ref.Name+fmt.Sprint(r.IntN(3)), ref.Name+"z")
+			d := asking(ref, ref.Name+fmt.Sprint(r.IntN(3)), ref.Name+"z")
 			switch r.IntN(6) {
 			case 0:
 				d = engine.Desired{Object: ref, Outcome: engine.Held}
@@ -333,8 +333,8 @@ func TestLedgerIsSafe(t *testing.T) {
 	for n := range 4 {
 		all.Go(func() {
 			for i := range uint64(200) {
-				ref := ingressRef(fmt.Sprint(i % 7))
-				l.decided(i, "b", managed(ref, fmt.Sprint(n, i)))
+				ref := shopRef(fmt.Sprint(i % 7))
+				l.decided(i, "b", asking(ref, fmt.Sprint(n, i)))
 				l.pushed(Pushed{Target: "x", Generation: i}, []string{"x"})
 				l.verdict(ref)
 				if i%5 == 0 {
@@ -349,13 +349,13 @@ func TestLedgerIsSafe(t *testing.T) {
 func BenchmarkLedgerOneOf5000(b *testing.B) {
 	l := newLedger()
 	for i := range 5000 {
-		l.decided(1, "b", managed(ingressRef(fmt.Sprint(i)), fmt.Sprint(i)))
+		l.decided(1, "b", asking(shopRef(fmt.Sprint(i)), fmt.Sprint(i)))
 	}
 	l.pushed(Pushed{Target: "x", Generation: 1}, []string{"x"})
-	one, generation := ingressRef("7"), uint64(1)
+	one, generation := shopRef("7"), uint64(1)
 	for b.Loop() {
 		generation++
-		l.decided(generation, "b", managed(one, "1"))
+		l.decided(generation, "b", asking(one, "1"))
 		l.pushed(Pushed{Target: "x", Generation: generation}, []string{"x"})
 	}
 }

@@ -150,7 +150,7 @@ func pendingVerdict(hash, wanted string, ids ...string) verdict {
 }
 
 func TestStoryOfAnObject(t *testing.T) {
-	a := ingressRef("a")
+	a := shopRef("a")
 	d := newDesk(t, newIngress("a"))
 	for _, step := range []struct {
 		name       string
@@ -214,12 +214,12 @@ func TestRestartWritesNothing(t *testing.T) {
 	}
 	d := newDesk(t, all...)
 	for name, v := range verdicts {
-		d.say(ingressRef(name), v)
+		d.say(shopRef(name), v)
 	}
 	d.restart()
 	quiet := func(name string, v verdict) {
 		t.Helper()
-		if writes, events := d.say(ingressRef(name), v); writes != 0 || len(events) != 0 {
+		if writes, events := d.say(shopRef(name), v); writes != 0 || len(events) != 0 {
 			t.Errorf("%s: %d writes, Events %q", name, writes, events)
 		}
 	}
@@ -237,7 +237,7 @@ func TestRestartWritesNothing(t *testing.T) {
 	d.restart()
 	clear(d.verdicts)
 	for name := range verdicts {
-		if err := d.teller.one(t.Context(), ingressRef(name)); err != nil {
+		if err := d.teller.one(t.Context(), shopRef(name)); err != nil {
 			t.Error(err)
 		}
 	}
@@ -247,7 +247,7 @@ func TestRestartWritesNothing(t *testing.T) {
 }
 
 func TestAddressesOfOthersStay(t *testing.T) {
-	a, b, c := ingressRef("a"), ingressRef("b"), ingressRef("c")
+	a, b, c := shopRef("a"), shopRef("b"), shopRef("c")
 	carries := newIngress("b", theirs, oursIP)
 	carries.Annotations[engine.StatusAnnotation] = `{"outcome":"served","bundle":"x"}`
 	d := newDesk(t, newIngress("a", theirs), carries, newIngress("c", oursIP))
@@ -268,7 +268,7 @@ func TestAddressesOfOthersStay(t *testing.T) {
 
 func TestPatchIsOneAndGuarded(t *testing.T) {
 	d := newDesk(t, newIngress("a"))
-	d.say(ingressRef("a"), servedVerdict("h"))
+	d.say(shopRef("a"), servedVerdict("h"))
 	patch := d.client.Actions()[0].(clienttesting.PatchAction).GetPatch()
 	want := `{"metadata":{"annotations":{"cuegate.dev/status":"{\"outcome\":\"served\",\"bundle\":\"sha256:b\",\"hash\":\"h\"}"},"resourceVersion":"7","uid":"u1"},` +
 		`"status":{"loadBalancer":{"ingress":[{"ip":"192.0.2.7"}]}}}`
@@ -286,7 +286,7 @@ func TestManyReasons(t *testing.T) {
 	for i := range 20 {
 		v.reasons = append(v.reasons, engine.Reason{ID: fmt.Sprint("id-", i), Msg: strings.Repeat("é\n", 2000)})
 	}
-	_, events := d.say(ingressRef("a"), v)
+	_, events := d.say(shopRef("a"), v)
 	if len(events) != maxEvents || !strings.Contains(events[maxEvents-1], "13 more reasons") {
 		t.Errorf("%d Events, the last %q", len(events), events[len(events)-1])
 	}
@@ -324,20 +324,20 @@ func TestFailedWritesAreTriedAgain(t *testing.T) {
 				}
 				return false, nil, nil
 			})
-			d.verdicts[ingressRef("a")], d.verdicts[ingressRef("b")] = servedVerdict("h"), servedVerdict("h")
+			d.verdicts[shopRef("a")], d.verdicts[shopRef("b")] = servedVerdict("h"), servedVerdict("h")
 			ctx, stop := context.WithCancel(t.Context())
 			over := make(chan struct{})
 			go func() { d.teller.run(ctx); close(over) }()
-			d.teller.tell(ingressRef("a"), ingressRef("b"), ingressRef("none"))
+			d.teller.tell(shopRef("a"), shopRef("b"), shopRef("none"))
 			told := func(name string) func() bool {
-				return func() bool { return d.get(ingressRef(name)).Annotations[engine.StatusAnnotation] != "" }
+				return func() bool { return d.get(shopRef(name)).Annotations[engine.StatusAnnotation] != "" }
 			}
 			tellerEventually(t, told("b"))
 			if c.again {
 				tellerEventually(t, told("a"))
 				tellerEventually(t, func() bool { return len(d.events.Events) == 2 })
 			} else {
-				tellerEventually(t, func() bool { return d.teller.queue.Len() == 0 && d.teller.queue.NumRequeues(ingressRef("a")) == 0 })
+				tellerEventually(t, func() bool { return d.teller.queue.Len() == 0 && d.teller.queue.NumRequeues(shopRef("a")) == 0 })
 			}
 			stop()
 			<-over
