@@ -14,7 +14,7 @@ import (
 	"github.com/cuegate/cuegate/engine"
 )
 
-func managed(name string, secrets ...string) engine.Desired {
+func withSecrets(name string, secrets ...string) engine.Desired {
 	d := engine.Desired{Object: ingressRef(name), Outcome: engine.Managed, Definitions: make([]engine.Definition, 2)}
 	for i, s := range secrets {
 		d.Certificates = append(d.Certificates, engine.Certificate{Secret: s, NotAfter: time.Unix(int64(1000+i), 0)})
@@ -57,7 +57,7 @@ func expect(t *testing.T, m *metrics, want string, names ...string) {
 func TestMetricsLint(t *testing.T) {
 	m := newMetrics("v1.2.3", "abc")
 	m.queue(func() int { return 7 })
-	m.decided(managed("tea", "cafe/tls"), time.Millisecond)
+	m.decided(withSecrets("tea", "cafe/tls"), time.Millisecond)
 	m.pushed(Pushed{Target: "a", Reloads: 1}, []string{"a"})
 	m.bundleLoaded("sha256:1", 1)
 	m.shadowDifferences.WithLabelValues("outcome").Set(0)
@@ -79,12 +79,12 @@ func TestMetricsLint(t *testing.T) {
 
 func TestMetricsOfDecisions(t *testing.T) {
 	m := newMetrics("", "")
-	m.decided(managed("tea"), time.Millisecond)
-	m.decided(managed("tea"), time.Millisecond)
-	m.decided(managed("cake"), time.Millisecond)
+	m.decided(withSecrets("tea"), time.Millisecond)
+	m.decided(withSecrets("tea"), time.Millisecond)
+	m.decided(withSecrets("cake"), time.Millisecond)
 	m.decided(held(ingressRef("cake"), "service-unknown", ""), time.Millisecond)
 	m.decided(engine.Desired{Object: ingressRef("other"), Outcome: engine.Ignored, Reasons: []engine.Reason{{ID: "not-ours"}, {ID: "second"}}}, 0)
-	m.wanted([]engine.Desired{managed("tea"), managed("cake")})
+	m.wanted([]engine.Desired{withSecrets("tea"), withSecrets("cake")})
 	expect(t, m, `
 decide_duration_seconds  5
 decisions_total kind=Ingress,outcome=ignored,reason=not-ours 1
@@ -117,15 +117,15 @@ func TestMetricsBoundReasons(t *testing.T) {
 func TestMetricsOfCertificates(t *testing.T) {
 	m := newMetrics("", "")
 	const name = "certificate_expiry_timestamp_seconds"
-	m.decided(managed("tea", "cafe/a", "cafe/b"), 0)
-	m.decided(managed("cake", "cafe/a"), 0)
+	m.decided(withSecrets("tea", "cafe/a", "cafe/b"), 0)
+	m.decided(withSecrets("cake", "cafe/a"), 0)
 	both := name + " namespace=cafe,secret=a 1000\n" + name + " namespace=cafe,secret=b 1001"
 	expect(t, m, both, name)
 	// Decided again, and held: what is served stays.
-	m.decided(managed("tea", "cafe/a", "cafe/b"), 0)
+	m.decided(withSecrets("tea", "cafe/a", "cafe/b"), 0)
 	m.decided(held(ingressRef("tea"), "broken", ""), 0)
 	expect(t, m, both, name)
-	m.decided(managed("tea", "cafe/a"), 0)
+	m.decided(withSecrets("tea", "cafe/a"), 0)
 	m.gone(ingressRef("cake"))
 	expect(t, m, name+" namespace=cafe,secret=a 1000", name)
 	m.decided(engine.Desired{Object: ingressRef("tea"), Outcome: engine.Ignored}, 0)
@@ -195,7 +195,7 @@ func TestMetricsTogether(t *testing.T) {
 		all.Go(func() {
 			for range 50 {
 				name := fmt.Sprint("tea", i)
-				m.decided(managed(name, "cafe/a"), 0)
+				m.decided(withSecrets(name, "cafe/a"), 0)
 				m.pushed(Pushed{Target: name}, []string{name})
 				m.gone(ingressRef(name))
 				if _, err := m.registry.Gather(); err != nil {
