@@ -6,8 +6,8 @@
 //	kubebox -data DIR [-port N] [-controllers=false] [-remove] [-- FLAG OF KUBE-APISERVER ...]
 //
 // When it is ready it prints one line, {"kubeconfig": "...", "url": "..."}, and it
-// ends when its standard input does, so that it cannot outlive who started it. Its
-// log goes to standard error.
+// ends when its standard input does, so that it cannot outlive who started it, or when
+// it is interrupted. Its log goes to standard error.
 //
 // It may be killed at any moment. Started again with the same folder and port it has
 // all that it had, and the kubeconfig of before is good. It trades safety from power
@@ -24,7 +24,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"path/filepath"
+	"syscall"
+	"time"
 )
 
 type settings struct {
@@ -56,7 +59,7 @@ func parse(args []string) (settings, error) {
 	flags.StringVar(&s.data, "data", "", "the `folder` that keeps everything; made when it is missing")
 	flags.IntVar(&s.port, "port", 0, "the `port` on 127.0.0.1; 0 is any that is free")
 	flags.BoolVar(&s.controllers, "controllers", true, "run the controllers and the node")
-	flags.BoolVar(&s.remove, "remove", false, "remove the folder when standard input ends")
+	flags.BoolVar(&s.remove, "remove", false, "remove the folder at the end")
 	if err := flags.Parse(args); err != nil {
 		return s, err
 	}
@@ -69,8 +72,12 @@ func parse(args []string) (settings, error) {
 	return s, err
 }
 
-// run starts everything and returns when something failed, or standard input ended.
+// run starts everything and returns when something failed, or nobody needs it.
 func run(s settings) error {
+	// A terminal interrupts who started us and us at the same time. Who is
+	// interrupted twice ends as without this.
+	interrupted, forget := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer forget()
 	if err := enter(s.data); err != nil {
 		return err
 	}
@@ -88,7 +95,7 @@ func run(s settings) error {
 	}
 
 	ctx := context.Background()
-	failed := make(chan error, 3)
+	failed := make(chan error, 5) // one for each who sends
 	if err := startEtcd(failed); err != nil {
 		return err
 	}
@@ -96,6 +103,11 @@ func run(s settings) error {
 	go func() { failed <- announce(ctx, url, keys, s) }()
 	go func() {
 		_, _ = io.Copy(io.Discard, os.Stdin)
+		failed <- errAlone
+	}()
+	go func() {
+		<-interrupted.Done()
+		forget()
 		failed <- errAlone
 	}()
 	for {
@@ -119,14 +131,19 @@ func enter(data string) error {
 }
 
 // errAlone says that nobody needs the server any more.
-var errAlone = errors.New("standard input ended")
+var errAlone = errors.New("standard input ended, or there was an interrupt")
 
-// leave stops nothing: what survives kill -9 survives this.
+// leave stops nothing: what survives kill -9 survives this. As etcd still works in the
+// folder, something may come into it while it is being emptied.
 func leave(s settings) error {
-	if s.remove {
-		return os.RemoveAll(s.data)
+	if !s.remove {
+		return nil
 	}
-	return nil
+	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		if err := os.RemoveAll(s.data); err == nil || time.Now().After(deadline) {
+			return err
+		}
+	}
 }
 
 // announce starts the controllers as soon as the server answers, and tells who
