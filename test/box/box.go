@@ -28,16 +28,19 @@ import (
 	"time"
 )
 
-// Box is one running server.
+// Box is one server. Its methods that start and end it are for one goroutine at a
+// time; the others may be used by many.
 type Box struct {
 	// Kubeconfig is the path of the admin's, and URL where the server listens. Both
 	// outlive Kill and Restart.
 	Kubeconfig, URL string
-	// Dir keeps the data, the keys and the log.
+	// Dir keeps the data, the keys and the log. It is an absolute path.
 	Dir string
 
 	settings settings
-	process  *process
+	// program is the path of what runs; it stays the same if its source changes.
+	program string
+	process *process // nil while none runs
 }
 
 // settings are what the options set.
@@ -115,6 +118,10 @@ func New(options ...Option) (*Box, error) {
 		}
 		s.dir, s.temporary = dir, true
 	}
+	var err error
+	if s.dir, err = filepath.Abs(s.dir); err != nil {
+		return nil, err
+	}
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {
 		return nil, err
 	}
@@ -157,11 +164,14 @@ func (b *Box) Log() string { return filepath.Join(b.Dir, "kubebox.log") }
 
 // start fails with the end of the log, and leaves nothing running.
 func (b *Box) start() error {
-	program, err := Build(os.Stderr)
-	if err != nil {
-		return err
+	if b.program == "" {
+		program, err := Build(os.Stderr)
+		if err != nil {
+			return err
+		}
+		b.program = program
 	}
-	p, err := launch(program, b.Log(), b.settings.arguments()...)
+	p, err := launch(b.program, b.Log(), b.settings.arguments()...)
 	if err != nil {
 		return err
 	}

@@ -113,7 +113,7 @@ func TestRolesHold(t *testing.T) {
 	})
 
 	token := field(api.must("POST", core+"/serviceaccounts/reader/token", object{"spec": object{}}), "status", "token")
-	kubeconfig, err := server.KubeconfigFor("system:serviceaccount:"+ns+":reader", "system:serviceaccounts")
+	kubeconfig, err := server.KubeconfigFor("system:serviceaccount:" + ns + ":reader")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -188,6 +188,10 @@ func TestKillLosesNothing(t *testing.T) {
 
 	before := read(t, one.Kubeconfig)
 	url := one.URL
+	kubeconfig, err := one.KubeconfigFor("somebody", "system:masters")
+	if err != nil {
+		t.Fatal(err)
+	}
 	one.Kill()
 	if code, _ := api.do("GET", path, nil); code != 0 {
 		t.Errorf("a killed server answers with %d", code)
@@ -199,6 +203,7 @@ func TestKillLosesNothing(t *testing.T) {
 		t.Errorf("after a restart the URL is %s, and was %s, or the kubeconfig changed", one.URL, url)
 	}
 	api.must("GET", path+"/configmaps/last", nil)
+	holder(t, kubeconfig).must("GET", path+"/configmaps/last", nil)
 	api.eventually("the pod runs", func() bool {
 		pods := api.items(path + "/pods")
 		return len(pods) == 1 && field(pods[0], "status", "phase") == "Running"

@@ -10,10 +10,10 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
-	"math/big"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 )
 
@@ -42,10 +42,11 @@ func (b *Box) Client() (*http.Client, error) {
 }
 
 // KubeconfigFor writes a kubeconfig into the folder of the server and gives its path.
-// Its user may do what roles allow to that name or the groups. A service account is
-// the user "system:serviceaccount:NAMESPACE:NAME", and in the groups
-// "system:serviceaccounts" and "system:serviceaccounts:NAMESPACE".
+// Its user is known by a certificate, good for a year, and may do what roles allow to
+// that name or the groups. A service account is the user
+// "system:serviceaccount:NAMESPACE:NAME", whose own groups need not be given.
 func (b *Box) KubeconfigFor(user string, groups ...string) (string, error) {
+	groups = append(accountGroups(user), groups...)
 	authority, err := pair(filepath.Join(b.Dir, authorityFile))
 	if err != nil {
 		return "", err
@@ -78,6 +79,17 @@ func (b *Box) KubeconfigFor(user string, groups ...string) (string, error) {
 	return file.Name(), err
 }
 
+// accountGroups gives those that the server sees every service account in, and none
+// for other users.
+func accountGroups(user string) []string {
+	account, found := strings.CutPrefix(user, "system:serviceaccount:")
+	if !found {
+		return nil
+	}
+	namespace, _, _ := strings.Cut(account, ":")
+	return []string{"system:serviceaccounts", "system:serviceaccounts:" + namespace}
+}
+
 // sign gives a client's certificate and its key, in DER.
 func sign(authority tls.Certificate, subject pkix.Name) (certificate, key []byte, err error) {
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -87,17 +99,12 @@ func sign(authority tls.Certificate, subject pkix.Name) (certificate, key []byte
 	if key, err = x509.MarshalPKCS8PrivateKey(private); err != nil {
 		return nil, nil, err
 	}
-	serial, err := rand.Int(rand.Reader, big.NewInt(1<<62))
-	if err != nil {
-		return nil, nil, err
-	}
 	certificate, err = x509.CreateCertificate(rand.Reader, &x509.Certificate{
-		SerialNumber: serial,
-		Subject:      subject,
-		NotBefore:    time.Now().Add(-time.Hour),
-		NotAfter:     time.Now().AddDate(1, 0, 0),
-		KeyUsage:     x509.KeyUsageDigitalSignature,
-		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+		Subject:     subject,
+		NotBefore:   time.Now().Add(-time.Hour),
+		NotAfter:    time.Now().AddDate(1, 0, 0),
+		KeyUsage:    x509.KeyUsageDigitalSignature,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 	}, authority.Leaf, private.Public(), authority.PrivateKey)
 	return certificate, key, err
 }
