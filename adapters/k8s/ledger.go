@@ -2,8 +2,10 @@ package k8s
 
 import (
 	"cmp"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -265,6 +267,9 @@ func (l *ledger) note(p Pushed) (affected set, waiting bool) {
 		return affected, waiting
 	}
 	t := l.targets[i]
+	if errors.Is(p.Err, context.Canceled) {
+		return affected, false // it was not to go on, which says nothing of the target
+	}
 	waiting = (t.err == nil) != (p.Err == nil) || t.held != p.Held
 	t.err, t.held = p.Err, p.Held
 	if p.Err != nil || p.Held != "" || p.Generation < t.done {

@@ -1,6 +1,7 @@
 package k8s
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -357,5 +358,15 @@ func BenchmarkLedgerOneOf5000(b *testing.B) {
 		generation++
 		l.decided(generation, "b", asking(one, "1"))
 		l.pushed(Pushed{Target: "x", Generation: generation}, []string{"x"})
+	}
+}
+
+func TestCancelledPushIsNoOutage(t *testing.T) {
+	l := newLedger()
+	ref := shopRef("a")
+	l.decided(1, "b", engine.Desired{Object: ref, Outcome: engine.Managed, Definitions: []engine.Definition{{ID: "d", Hash: "h"}}})
+	l.pushed(Pushed{Target: "g", Generation: 1, Err: fmt.Errorf("pushing: %w", context.Canceled)}, []string{"g"})
+	if v, _ := l.verdict(ref); v.outcome != outcomePending || len(v.reasons) != 0 {
+		t.Errorf("it is %s, %v", v.outcome, v.reasons)
 	}
 }

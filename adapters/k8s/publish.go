@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/cuegate/cuegate/engine"
@@ -34,6 +36,11 @@ const (
 type publisher struct {
 	fixed   []networkingv1.IngressLoadBalancerIngress
 	service func() (*corev1.Service, bool)
+
+	mu sync.Mutex
+	// last is what there was to publish last: it is taken back although the Service is
+	// gone already.
+	last []networkingv1.IngressLoadBalancerIngress
 }
 
 // newPublisher publishes addresses, each an IP or the name of a host, or those of a
@@ -52,7 +59,33 @@ func (p *publisher) addresses() []networkingv1.IngressLoadBalancerIngress {
 	if !ok || s == nil {
 		return nil
 	}
-	return entries(addressesOf(s))
+	now := entries(addressesOf(s))
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(now) > 0 {
+		p.last = now
+	}
+	return now
+}
+
+// published gives what there is to publish now, or was last.
+func (p *publisher) published() []networkingv1.IngressLoadBalancerIngress {
+	if now := p.addresses(); len(now) > 0 {
+		return now
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.last
+}
+
+// checkAddresses says which of the addresses no status can hold.
+func checkAddresses(addresses []string) error {
+	for _, a := range addresses {
+		if _, err := netip.ParseAddr(a); err != nil && len(validation.IsDNS1123Subdomain(strings.ToLower(a))) > 0 {
+			return fmt.Errorf("the address to publish, %q, is neither an IP nor the name of a host", a)
+		}
+	}
+	return nil
 }
 
 // addressesOf gives where a Service can be reached from. One that waits for its load
@@ -83,7 +116,7 @@ func entries(addresses []string) []networkingv1.IngressLoadBalancerIngress {
 		if ip, err := netip.ParseAddr(a); err == nil {
 			list = append(list, networkingv1.IngressLoadBalancerIngress{IP: ip.String()})
 		} else if a != "" {
-			list = append(list, networkingv1.IngressLoadBalancerIngress{Hostname: a})
+			list = append(list, networkingv1.IngressLoadBalancerIngress{Hostname: strings.ToLower(a)}) // as the API server wants it
 		}
 	}
 	return list
@@ -114,7 +147,7 @@ func without(list, ours []networkingv1.IngressLoadBalancerIngress) []networkingv
 // controller, so that the end of ctx does not end it; it returns after 15 seconds at
 // most, with an error that counts those that still have them.
 func (p *publisher) retract(ctx context.Context, client kubernetes.Interface, all []*networkingv1.Ingress) error {
-	ours := p.addresses()
+	ours := p.published()
 	if len(ours) == 0 {
 		return nil
 	}

@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/kubernetes/fake"
@@ -114,5 +115,40 @@ func TestRetractCountsFailures(t *testing.T) {
 	err := newPublisher([]string{oursIP.IP}, nil).retract(t.Context(), client, all)
 	if err == nil || !strings.Contains(err.Error(), "addresses of 20 objects") {
 		t.Errorf("the error is %v", err)
+	}
+}
+
+func TestRetractAfterTheServiceWent(t *testing.T) {
+	ing := newIngress("a", oursIP)
+	ing.Annotations[engine.StatusAnnotation] = `{"outcome":"served"}`
+	client := fake.NewClientset(ing)
+	there := true
+	p := newPublisher(nil, func() (*corev1.Service, bool) {
+		return &corev1.Service{Spec: corev1.ServiceSpec{ExternalIPs: []string{oursIP.IP}}}, there
+	})
+	if len(p.addresses()) != 1 {
+		t.Fatal("nothing is published")
+	}
+	there = false
+	if err := p.retract(t.Context(), client, []*networkingv1.Ingress{ing}); err != nil {
+		t.Fatal(err)
+	}
+	now, err := client.NetworkingV1().Ingresses("shop").Get(t.Context(), "a", metav1.GetOptions{})
+	if err != nil || len(now.Status.LoadBalancer.Ingress) != 0 {
+		t.Errorf("the status has %v, %v", now.Status.LoadBalancer.Ingress, err)
+	}
+}
+
+func TestCheckAddresses(t *testing.T) {
+	if err := checkAddresses([]string{"192.0.2.7", "2001:db8::1", "LB.example.org"}); err != nil {
+		t.Error(err)
+	}
+	for _, bad := range []string{"", "http://lb.example.org", "lb.example.org:80", "a b"} {
+		if checkAddresses([]string{bad}) == nil {
+			t.Errorf("%q is taken", bad)
+		}
+	}
+	if got := entries([]string{"LB.example.org"}); got[0].Hostname != "lb.example.org" {
+		t.Errorf("the API server refuses %v", got)
 	}
 }
