@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
@@ -13,14 +14,13 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"golang.org/x/time/rate"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/kubernetes/scheme"
-	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/tools/record"
 	"k8s.io/client-go/util/workqueue"
 
@@ -39,6 +39,10 @@ const (
 	maxEvents = 8
 	// maxMessage is how long the message of an Event may be, in bytes.
 	maxMessage = 1024
+	// An outage is told of when it lasts for hiccup, and then to the authors of
+	// outageRate objects a second: it is hardly they who can end it.
+	hiccup     = 5 * time.Second
+	outageRate = 5
 )
 
 // Reasons of Events.
@@ -48,6 +52,8 @@ const (
 	eventConflict    = "Conflict"
 	eventFailed      = "Failed"
 	eventUnreachable = "Unreachable"
+	// eventCaution is about what is served, or not, and should be looked after.
+	eventCaution = "Caution"
 )
 
 // tellerOptions are what a teller needs.
@@ -63,7 +69,11 @@ type tellerOptions struct {
 	// Publish gives the addresses for the status of what is served; none leaves every
 	// status as it is.
 	Publish func() []networkingv1.IngressLoadBalancerIngress
-	Log     *slog.Logger
+	// By is who tells, in the annotation: the same for all controllers that take over
+	// from each other, and another one for others in the cluster, whose annotations
+	// are left alone. It may be "".
+	By  string
+	Log *slog.Logger
 }
 
 // teller tells the authors of objects what became of these: by an annotation, by the
@@ -72,6 +82,9 @@ type tellerOptions struct {
 type teller struct {
 	o     tellerOptions
 	queue workqueue.TypedRateLimitingInterface[engine.Ref]
+	// An outage is told of when it lasts for hiccup, and then as fast as outages says.
+	hiccup  time.Duration
+	outages *rate.Limiter
 
 	mu sync.Mutex
 	// told is what Events told of, or an annotation before that. It is ahead of what
@@ -84,8 +97,14 @@ type told struct {
 	uid types.UID
 	// said is the zero value where nothing was.
 	said statement
-	// outage is set when an Event told of one that is not over.
+	// reasons and warnings are what Events told of, as keyOf gives it. They are not
+	// known of what was told before this term; then the ids in said count.
+	known             bool
+	reasons, warnings string
+	// outage is set when an Event told of one that is not over, and out is when that
+	// was first seen.
 	outage bool
+	out    time.Time
 }
 
 // newTeller makes a teller for one term of leadership.
@@ -94,9 +113,10 @@ func newTeller(o tellerOptions) *teller {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	return &teller{
-		o:     o,
-		queue: workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[engine.Ref](tellSoonest, tellLatest)),
-		told:  map[engine.Ref]told{},
+		o:      o,
+		queue:  workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[engine.Ref](tellSoonest, tellLatest)),
+		hiccup: hiccup, outages: rate.NewLimiter(outageRate, outageRate),
+		told: map[engine.Ref]told{},
 	}
 }
 
@@ -139,6 +159,11 @@ func (t *teller) next(ctx context.Context) bool {
 	case apierrors.IsConflict(err):
 		// Most often the copy was old; the next look is at a newer one.
 		t.queue.AddRateLimited(ref)
+	case !worthAnother(err):
+		// Something has to change before: the object, a right, a setting.
+		t.o.Log.Warn("the status of an object could not be written", "object", ref.String(), "error", err)
+		t.queue.Forget(ref)
+		t.queue.AddAfter(ref, tellLatest)
 	default:
 		t.o.Log.Warn("the status of an object could not be written", "object", ref.String(), "error", err)
 		if seconds, ok := apierrors.SuggestsClientDelay(err); ok {
@@ -177,12 +202,34 @@ func (t *teller) one(ctx context.Context, ref engine.Ref) error {
 	if err := t.write(ctx, ing, t.change(ing, v)); err != nil {
 		return err
 	}
+	now := told{uid: ing.UID, said: v.statement(t.o.By), known: true, reasons: keyOf(v.reasons), warnings: keyOf(v.warnings)}
 	// After the write: one that is tried again must not tell twice.
-	if !before.said.tells(v) {
+	if !before.said.tells(v) || before.known && before.reasons != now.reasons {
 		t.events(ing, v)
 	}
-	t.remember(ref, told{uid: ing.UID, said: v.statement()})
+	if len(v.warnings) > 0 && !before.warned(v, now.warnings) {
+		t.o.Recorder.Event(ing, corev1.EventTypeWarning, eventCaution, sentences(v.warnings))
+	}
+	t.remember(ref, now)
 	return nil
+}
+
+// warned tells whether the author knows the warnings.
+func (x told) warned(v verdict, key string) bool {
+	if x.known {
+		return x.warnings == key
+	}
+	return slices.Equal(x.said.Warnings, reasonIDs(v.warnings))
+}
+
+// keyOf is the same for reasons that say the same.
+func keyOf(reasons []engine.Reason) string {
+	keys := make([]string, len(reasons))
+	for i, r := range reasons {
+		keys[i] = fmt.Sprintf("%q %q %q", r.ID, r.Field, r.Msg)
+	}
+	slices.Sort(keys)
+	return strings.Join(keys, " ")
 }
 
 // before gives what the author knows already.
@@ -192,7 +239,7 @@ func (t *teller) before(ref engine.Ref, ing *networkingv1.Ingress) told {
 	if x, ok := t.told[ref]; ok && x.uid == ing.UID {
 		return x
 	}
-	said := parseStatement(ing.Annotations[engine.StatusAnnotation])
+	said, _ := parseStatement(ing.Annotations[engine.StatusAnnotation], t.o.By)
 	return told{uid: ing.UID, said: said}
 }
 
@@ -209,22 +256,37 @@ func (t *teller) forget(ref engine.Ref) {
 }
 
 // waiting tells of an object that is not served yet, if a target in trouble is why, and
-// what waits is not what is served already. Once for an outage is enough; nothing is
-// written, because nothing came of the object yet.
+// what waits is not what is served already. Once for an outage is enough, and not before
+// that has lasted for a while; nothing is written, because nothing came of the object
+// yet.
 func (t *teller) waiting(ref engine.Ref, ing *networkingv1.Ingress, v verdict, before told) {
-	out := slices.ContainsFunc(v.reasons, func(r engine.Reason) bool { return r.ID == idUnreachable })
-	if out && v.hash != v.wanted && !before.outage {
-		t.o.Recorder.Event(ing, corev1.EventTypeWarning, eventUnreachable, sentences(v.reasons))
-		before.outage = true
+	defer func() { t.remember(ref, before) }()
+	if !slices.ContainsFunc(v.reasons, func(r engine.Reason) bool { return r.ID == idUnreachable }) {
+		before.outage, before.out = false, time.Time{}
+		return
 	}
-	before.outage = before.outage && out
-	t.remember(ref, before)
+	if v.hash == v.wanted || before.outage {
+		return
+	}
+	if before.out.IsZero() {
+		before.out = time.Now()
+	}
+	if rest := t.hiccup - time.Since(before.out); rest > 0 {
+		t.queue.AddAfter(ref, rest)
+		return
+	}
+	if !t.outages.Allow() {
+		t.queue.AddAfter(ref, time.Second+rand.N(hiccup))
+		return
+	}
+	t.o.Recorder.Event(ing, corev1.EventTypeWarning, eventUnreachable, sentences(v.reasons))
+	before.outage = true
 }
 
 // change gives what an Ingress lacks.
 func (t *teller) change(ing *networkingv1.Ingress, v verdict) change {
 	var c change
-	if text := v.statement().text(); text != ing.Annotations[engine.StatusAnnotation] {
+	if text := v.statement(t.o.By).text(); text != ing.Annotations[engine.StatusAnnotation] {
 		c.annotation, c.setAnnotation = text, true
 	}
 	ours, has := t.o.Publish(), ing.Status.LoadBalancer.Ingress
@@ -242,7 +304,7 @@ func (t *teller) change(ing *networkingv1.Ingress, v verdict) change {
 // more. What does not carry our annotation was never ours.
 func (t *teller) letGo(ing *networkingv1.Ingress) change {
 	var c change
-	if _, carries := ing.Annotations[engine.StatusAnnotation]; carries {
+	if _, ours := parseStatement(ing.Annotations[engine.StatusAnnotation], t.o.By); ours {
 		c.setAnnotation = true
 		c.take(ing.Status.LoadBalancer.Ingress, t.o.Publish())
 	}
@@ -289,16 +351,12 @@ func (t *teller) events(ing *networkingv1.Ingress, v verdict) {
 	}
 }
 
-// success says that an object is served, and what its author should know nevertheless.
+// success says that an object is served.
 func (v verdict) success() string {
-	text := fmt.Sprintf("All %d routes are served.", v.routes)
 	if v.routes == 1 {
-		text = "The route is served."
+		return "The route is served."
 	}
-	if len(v.warnings) > 0 {
-		text += " " + sentences(v.warnings)
-	}
-	return oneLine(text, maxMessage)
+	return fmt.Sprintf("All %d routes are served.", v.routes)
 }
 
 // sentences writes reasons for people, within the bounds of a message.
@@ -334,12 +392,15 @@ type statement struct {
 	Bundle  string  `json:"bundle"`
 	// Hash is that of what is served; "" when nothing is.
 	Hash string `json:"hash,omitempty"`
-	// Reasons are ids, sorted, each once.
-	Reasons []string `json:"reasons,omitempty"`
+	// Reasons and Warnings are ids, sorted, each once.
+	Reasons  []string `json:"reasons,omitempty"`
+	Warnings []string `json:"warnings,omitempty"`
+	// By is who says it; several controllers may share a cluster.
+	By string `json:"by,omitempty"`
 }
 
-func (v verdict) statement() statement {
-	return statement{Outcome: v.outcome, Bundle: v.bundle, Hash: v.hash, Reasons: reasonIDs(v.reasons)}
+func (v verdict) statement(by string) statement {
+	return statement{Outcome: v.outcome, Bundle: v.bundle, Hash: v.hash, Reasons: reasonIDs(v.reasons), Warnings: reasonIDs(v.warnings), By: by}
 }
 
 func (s statement) text() string {
@@ -350,34 +411,19 @@ func (s statement) text() string {
 	return string(data)
 }
 
-// parseStatement reads an annotation; of one that is none of ours it gives the zero
-// value.
-func parseStatement(text string) (s statement) {
-	if json.Unmarshal([]byte(text), &s) != nil {
-		return statement{}
+// parseStatement reads an annotation. One that is none, or another controller's, gives
+// the zero value, and is not ours.
+func parseStatement(text, by string) (s statement, ours bool) {
+	if json.Unmarshal([]byte(text), &s) != nil || s.By != by {
+		return statement{}, false
 	}
-	return s
+	return s, true
 }
 
 // tells tells whether the author knows what Events about the verdict would say. By what
 // bundle an object was decided changes nothing for it.
 func (s statement) tells(v verdict) bool {
-	now := v.statement()
-	return s.Outcome == now.Outcome && s.Hash == now.Hash && slices.Equal(s.Reasons, now.Reasons)
-}
-
-// newRecorder gives what writes Events, until stop is called. Many Events about one
-// object are counted together, and more than a few a minute are dropped: an API server
-// has better things to do.
-func newRecorder(client kubernetes.Interface) (r record.EventRecorder, stop func()) {
-	b := record.NewBroadcaster(record.WithCorrelatorOptions(record.CorrelatorOptions{
-		LRUCacheSize: 16384,
-		BurstSize:    4 * maxEvents, // for one object; then one a minute
-		QPS:          1.0 / 60,
-		MaxEvents:    2 * maxEvents, // of one kind about one object in ten minutes
-	}))
-	b.StartRecordingToSink(&typedcorev1.EventSinkImpl{Interface: client.CoreV1().Events("")})
-	return b.NewRecorder(scheme.Scheme, corev1.EventSource{Component: "cuegate"}), b.Shutdown
+	return s.Outcome == v.outcome && s.Hash == v.hash && slices.Equal(s.Reasons, reasonIDs(v.reasons))
 }
 
 // sameForUs tells whether nothing changed between two versions of an Ingress that

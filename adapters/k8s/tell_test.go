@@ -73,6 +73,7 @@ func (d *desk) restart() {
 		},
 		Publish: func() []networkingv1.IngressLoadBalancerIngress { return d.ours },
 	})
+	d.teller.hiccup = 0
 }
 
 // say tells a verdict, and gives how many writes that took, and the Events.
