@@ -1,6 +1,7 @@
 package k8s
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -96,16 +97,7 @@ type bundleState struct {
 }
 
 func newBundles(o bundleOptions) (*bundles, error) {
-	if o.quiet == 0 {
-		o.quiet = bundleQuiet
-	}
-	if o.again == 0 {
-		o.again = bundleAgain
-	}
-	if o.Event == nil {
-		o.Event = func(*corev1.ConfigMap, string, string, string) bool { return true }
-	}
-	b := &bundles{o: o, dirty: make(chan struct{}, 1)}
+	b := followBundle(o)
 	if o.Selector != "" {
 		var err error
 		if b.maps, err = newConfigMaps(o.Client, o.Namespace, o.Selector, b.wake); err != nil {
@@ -113,6 +105,15 @@ func newBundles(o bundleOptions) (*bundles, error) {
 		}
 	}
 	return b, nil
+}
+
+// followBundle is newBundles without ConfigMaps.
+func followBundle(o bundleOptions) *bundles {
+	o.quiet, o.again = cmp.Or(o.quiet, bundleQuiet), cmp.Or(o.again, bundleAgain)
+	if o.Event == nil {
+		o.Event = func(*corev1.ConfigMap, string, string, string) bool { return true }
+	}
+	return &bundles{o: o, dirty: make(chan struct{}, 1)}
 }
 
 // run loads the bundle and follows its sources until ctx ends.
