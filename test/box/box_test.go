@@ -10,7 +10,10 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
+	"path/filepath"
+	"strconv"
 	"testing"
 
 	"github.com/cuegate/cuegate/test/box"
@@ -187,7 +190,7 @@ func TestKillLosesNothing(t *testing.T) {
 	admin(t, other).wants(http.StatusNotFound, "GET", path, nil)
 
 	before := read(t, one.Kubeconfig)
-	url := one.URL
+	address := one.URL
 	kubeconfig, err := one.KubeconfigFor("somebody", "system:masters")
 	if err != nil {
 		t.Fatal(err)
@@ -199,8 +202,8 @@ func TestKillLosesNothing(t *testing.T) {
 	if err := one.Restart(); err != nil {
 		t.Fatal(err)
 	}
-	if one.URL != url || !bytes.Equal(read(t, one.Kubeconfig), before) {
-		t.Errorf("after a restart the URL is %s, and was %s, or the kubeconfig changed", one.URL, url)
+	if one.URL != address || !bytes.Equal(read(t, one.Kubeconfig), before) {
+		t.Errorf("after a restart the URL is %s, and was %s, or the kubeconfig changed", one.URL, address)
 	}
 	api.must("GET", path+"/configmaps/last", nil)
 	holder(t, kubeconfig).must("GET", path+"/configmaps/last", nil)
@@ -226,6 +229,30 @@ func TestStopLeavesNothing(t *testing.T) {
 	if code, _ := api.do("GET", "/readyz", nil); code != 0 {
 		t.Errorf("a stopped server answers with %d", code)
 	}
+}
+
+// TestGivenFolderStays lets another server continue in it, at the same place.
+func TestGivenFolderStays(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "given")
+	first := box.Start(t, box.In(dir), box.WithoutControllers())
+	admin(t, first).must("POST", "/api/v1/namespaces/default/configmaps", object{"metadata": object{"name": "kept"}})
+	address, err := url.Parse(first.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	port, err := strconv.Atoi(address.Port())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := first.Stop(); err != nil {
+		t.Fatal(err)
+	}
+
+	second := box.Start(t, box.In(dir), box.Port(port), box.WithoutControllers())
+	if second.URL != first.URL || second.Dir != dir {
+		t.Errorf("it continues at %s in %s, and not at %s in %s", second.URL, second.Dir, first.URL, dir)
+	}
+	admin(t, second).must("GET", "/api/v1/namespaces/default/configmaps/kept", nil)
 }
 
 func read(t *testing.T, name string) []byte {
