@@ -33,7 +33,8 @@ const (
 // That drops Events when a thousand come at once, as after the first push to a new
 // gateway; here whoever tells waits until the API server has taken one.
 type recorder struct {
-	ctx        context.Context
+	ctx        context.Context // ends with stop
+	stop       func()
 	client     kubernetes.Interface
 	correlator *record.EventCorrelator
 }
@@ -43,7 +44,7 @@ type recorder struct {
 // has better things to do.
 func newRecorder(client kubernetes.Interface) (r record.EventRecorder, stop func()) {
 	ctx, stop := context.WithCancel(context.Background())
-	return &recorder{ctx, client, record.NewEventCorrelatorWithOptions(record.CorrelatorOptions{
+	return &recorder{ctx, stop, client, record.NewEventCorrelatorWithOptions(record.CorrelatorOptions{
 		LRUCacheSize: 4096,
 		BurstSize:    4 * maxEvents, // for one object; then one a minute
 		QPS:          1.0 / 60,

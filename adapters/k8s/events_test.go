@@ -72,6 +72,28 @@ func TestRecorderTriesAgain(t *testing.T) {
 	}
 }
 
+// TestTellerEndsWithAnEventInHand would wait for the next try.
+func TestTellerEndsWithAnEventInHand(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t, newIngress("a"))
+		tried := make(chan struct{}, eventTries)
+		d.client.PrependReactor("create", "events", func(clienttesting.Action) (bool, runtime.Object, error) {
+			tried <- struct{}{}
+			return true, nil, errors.New("connection refused")
+		})
+		d.teller.o.Recorder, _ = newRecorder(d.client)
+		d.verdicts[shopRef("a")] = servedVerdict("h")
+		d.teller.tell(shopRef("a"))
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() { <-tried; cancel() }()
+		begun := time.Now()
+		d.teller.run(ctx)
+		if took := time.Since(begun); took >= eventPause {
+			t.Errorf("it ends after %s", took)
+		}
+	})
+}
+
 func TestRecorderCounts(t *testing.T) {
 	client := fake.NewClientset()
 	r, stop := newRecorder(client)

@@ -131,6 +131,10 @@ func (t *teller) tell(refs ...engine.Ref) {
 // run tells until ctx ends. It is called once.
 func (t *teller) run(ctx context.Context) {
 	defer context.AfterFunc(ctx, t.queue.ShutDown)()
+	if r, ok := t.o.Recorder.(*recorder); ok {
+		// An Event in hand must not keep this from ending: another controller may tell.
+		defer context.AfterFunc(ctx, r.stop)()
+	}
 	var workers sync.WaitGroup
 	for range tellAtOnce {
 		workers.Go(func() {
