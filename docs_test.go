@@ -19,6 +19,7 @@ func TestReasonsAreDocumented(t *testing.T) {
 	}{
 		{"engine", ".go", regexp.MustCompile(`(?:\bc\.lose\(x, winner,|\bID(?::|, r\.Msg =)|\br\.refuse\(|\bid, what :?=|r\.ID, r\.Msg =)\s*"([a-z]+(?:-[a-z]+)*)"`)},
 		{"cmd", ".go", regexp.MustCompile(`\bID:\s*"([a-z]+(?:-[a-z]+)*)"`)},
+		{"adapters/k8s", ".go", regexp.MustCompile(`(?:\bid[A-Z]\w*\s*=|\bheld\(ref,)\s*"([a-z]+(?:-[a-z]+)*)"`)},
 		{"policies", ".rego", regexp.MustCompile(`(?m)(?:^# {3}id: ([a-z-]+)$)`)},
 	} {
 		err := filepath.WalkDir(source.dir, func(path string, d fs.DirEntry, err error) error {
