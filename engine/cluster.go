@@ -23,6 +23,7 @@ type Cluster struct {
 	// claims the address.
 	addresses map[netip.Addr][]string
 	certs     map[string]keyPair // of TLS secrets, by "namespace/name"
+	broken    map[string]string  // why a TLS secret holds no pair that can be served
 	claims    map[string][]claim // by host
 	// inhabited counts, for the namespaces that exist, those given and what lives in
 	// them.

@@ -36,6 +36,7 @@ func NewNeighbours() *Neighbours {
 			allServices: true,
 			addresses:   map[netip.Addr][]string{},
 			certs:       map[string]keyPair{},
+			broken:      map[string]string{},
 			claims:      map[string][]claim{},
 			inhabited:   map[string]int{"default": 1, "kube-system": 1, "kube-public": 1, "kube-node-lease": 1},
 		},
@@ -114,6 +115,7 @@ func (n *Neighbours) add(o Object) error {
 	case "Secret":
 		pair, ok, err := decodeSecret(o)
 		if err != nil {
+			c.broken[key(o.Namespace, o.Name)] = decodeMessage(err)
 			return err
 		}
 		if ok {
@@ -169,6 +171,7 @@ func (n *Neighbours) Delete(o Object) {
 		}
 	case "Secret":
 		delete(c.certs, key(o.Namespace, o.Name))
+		delete(c.broken, key(o.Namespace, o.Name))
 	}
 }
 

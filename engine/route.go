@@ -304,6 +304,15 @@ func (r *routeReader) certificates(f *RouteFacts) {
 		}
 		f.TLSSecrets = append(f.TLSSecrets, secret)
 		pair, ok := r.around.certs[secret]
+		if why, broken := r.around.broken[secret]; broken {
+			// What is served with the last good pair stays so.
+			x := Reason{ID: "certificate-broken", Field: fmt.Sprintf("spec.tls[%d].secretName", i), Msg: fmt.Sprintf("The Secret %s cannot be served: %s.", secret, why),
+				Fix: "Put a certificate and its key into the Secret, or take it out of spec.tls."}
+			if !slices.Contains(r.reasons, x) {
+				r.reasons = append(r.reasons, x)
+			}
+			continue
+		}
 		if !ok {
 			w := Reason{
 				ID: "certificate-missing", Field: fmt.Sprintf("spec.tls[%d].secretName", i),
