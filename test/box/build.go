@@ -75,7 +75,7 @@ func (b builder) build() (string, error) {
 	if use(program) {
 		return program, nil
 	}
-	if err := b.compile(filepath.Dir(program)); err != nil {
+	if err := b.compile(key, filepath.Dir(program)); err != nil {
 		return "", err
 	}
 	use(program)
@@ -120,7 +120,7 @@ func use(program string) bool {
 }
 
 // compile builds elsewhere first, so that what has its final name is complete.
-func (b builder) compile(folder string) error {
+func (b builder) compile(key, folder string) error {
 	fmt.Fprintf(b.out, "kubebox: building a Kubernetes API server (%s) from Go modules, into %s\n", version, folder)
 	fmt.Fprintln(b.out, "kubebox: the first time that takes 5 to 8 minutes on two idle cores, and 3 GB of Go's caches; later builds take some 10 seconds")
 	began := time.Now()
@@ -133,7 +133,12 @@ func (b builder) compile(folder string) error {
 	}
 	defer os.RemoveAll(fresh)
 	args := append([]string{"build"}, buildFlags()...)
-	if _, err := runGo(b.source, append(args, "-o", filepath.Join(fresh, programName), ".")...); err != nil {
+	_, err = runGo(b.source, append(args, "-o", filepath.Join(fresh, programName), ".")...)
+	// The compiler comes to our source last, minutes after the key was made.
+	if now, keyErr := b.key(); keyErr == nil && now != key {
+		return fmt.Errorf("%s was changed while it was being built: try again", b.source)
+	}
+	if err != nil {
 		return fmt.Errorf("building the API server of test/kubebox: %w", err)
 	}
 	if err := os.RemoveAll(folder); err != nil {

@@ -121,6 +121,23 @@ func TestBuildFails(t *testing.T) {
 	b.must(t)
 }
 
+// TestBuildNoticesEdits changes the source when the build has begun.
+func TestBuildNoticesEdits(t *testing.T) {
+	b, _ := small(t)
+	b.out = writerFunc(func(said []byte) (int, error) {
+		write(t, filepath.Join(b.source, "more.go"), "package main\n")
+		return len(said), nil
+	})
+	if program, err := b.build(); err == nil || !strings.Contains(err.Error(), "was changed while it was being built") {
+		t.Errorf("it gives %q and the error %v", program, err)
+	}
+	b.must(t)
+}
+
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(said []byte) (int, error) { return f(said) }
+
 // TestCacheIsSwept builds three programs, of which the oldest is in use.
 func TestCacheIsSwept(t *testing.T) {
 	b, _ := small(t)
