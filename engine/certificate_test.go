@@ -96,10 +96,7 @@ func withSecret(t *testing.T, cert, key []byte) (engine.Desired, []engine.Reject
 	around, rejected := engine.NewCluster(append(neighbourObjects(t), secret...))
 	doc := routed("tea", "tea.example.com", "/tea", "Prefix", nil)
 	doc["spec"].(map[string]any)["tls"] = []any{map[string]any{"secretName": "tea-tls"}}
-	d, _, err := builtinEngine().Decide(context.Background(), ingressObject(t, doc), around)
-	if err != nil {
-		t.Fatal(err)
-	}
+	d, _, _ := builtinEngine().Decide(context.Background(), ingressObject(t, doc), around)
 	return d, rejected
 }
 
@@ -169,11 +166,11 @@ func TestCertificateThatCannotBeServed(t *testing.T) {
 			if len(rejected) != 1 || !strings.Contains(rejected[0].Reason.Msg, c.want) || strings.Contains(rejected[0].Reason.Msg, "secret-text") {
 				t.Errorf("%v does not say %q", rejected, c.want)
 			}
-			if len(d.Certificates) > 0 || len(d.Definitions[0].Certificates) > 0 {
-				t.Errorf("it is served: %v", d.Certificates)
+			if d.Outcome != engine.Held || len(d.Certificates)+len(d.Definitions) > 0 {
+				t.Errorf("it is served: %s %v", d.Outcome, d.Certificates)
 			}
-			if len(d.Warnings) == 0 || d.Warnings[0].ID != "certificate-missing" {
-				t.Errorf("the author is not told: %v", d.Warnings)
+			if len(d.Reasons) != 1 || d.Reasons[0].ID != "certificate-broken" || !strings.Contains(d.Reasons[0].Msg, c.want) {
+				t.Errorf("the author is not told: %v", d.Reasons)
 			}
 		})
 	}
