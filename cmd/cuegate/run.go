@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -28,13 +29,14 @@ type running struct {
 	listen  string
 	// listenTLS is where the embedded gateway serves TLS; "" is nowhere.
 	listenTLS string
+	cluster   cluster
 	out       *reporter
 }
 
 func newRun() *cobra.Command {
 	var r running
 	cmd := &cobra.Command{
-		Use:   "run [--source DIR] [--gateway URL | --dashboard URL]",
+		Use:   "run [--source DIR|kubernetes] [--gateway URL | --dashboard URL]",
 		Short: "Watch manifests, and keep a gateway at what they ask for",
 		Long: `Run watches folders of manifests, decides every object, and keeps a gateway or a
 Dashboard at what they ask for: changes are pushed, what somebody else changed is
@@ -44,23 +46,36 @@ With no gateway named it starts a small one of its own, which behaves as Tyk's
 does, and serves the routes. Services whose names do not resolve are answered for.
 
 A file that cannot be read whole takes nothing away: what is served for its objects
-stays.`,
+stays.
+
+With --source kubernetes it watches a cluster instead, tells the authors of Ingresses
+in Events and annotations what became of them, and serves health and metrics.`,
 		Example: `  cuegate run
-  cuegate run --source manifests --gateway http://localhost:9696 --secret-file secret`,
+  cuegate run --source manifests --gateway http://localhost:9696 --secret-file secret
+  cuegate run --source kubernetes --gateway-service tyk/gateways:9696`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if slices.Equal(r.source.in.files, []string{kubernetesSource}) {
+				return r.follow(cmd.Context(), cmd.ErrOrStderr())
+			}
+			for _, name := range clusterOnly {
+				if cmd.Flags().Changed(name) {
+					return fmt.Errorf("--%s needs --source %s", name, kubernetesSource)
+				}
+			}
 			r.out = newReporter(cmd.ErrOrStderr())
 			return r.run(cmd.Context())
 		},
 	}
 	s := cmd.Flags()
-	s.StringArrayVar(&r.source.in.files, "source", nil, "folder or file of manifests, watched; may be given several times (default "+exampleSource+")")
+	s.StringArrayVar(&r.source.in.files, "source", nil, "folder or file of manifests, watched; may be given several times (default "+exampleSource+"); or "+kubernetesSource+", a cluster")
 	s.StringVar(&r.source.in.bundle, "bundle", "", "folder of a bundle, watched: templates, policies")
 	s.StringVar(&r.source.in.config, "config", "", "configuration file: clusterID, orgID, plainPaths, targets")
 	s.StringVar(&r.listen, "listen", "127.0.0.1:8080", "where the embedded gateway listens")
 	s.StringVar(&r.listenTLS, "listen-tls", "", "where the embedded gateway listens for TLS, such as 127.0.0.1:8443")
 	s.DurationVar(&r.targets.driftInterval, "drift-interval", 5*time.Minute, "how often the definitions of a gateway are compared with what they should be")
 	r.targets.pushFlags(cmd)
+	r.cluster.flags(cmd)
 	_ = cmd.MarkFlagDirname("source")
 	_ = cmd.MarkFlagDirname("bundle")
 	_ = cmd.MarkFlagFilename("config", "yaml", "yml", "json")

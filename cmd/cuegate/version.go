@@ -17,17 +17,7 @@ func newVersion() *cobra.Command {
 		Short: "Print the version of the program and of its built-in bundle",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			version, revision := "devel", "unknown"
-			if info, ok := debug.ReadBuildInfo(); ok {
-				if v := info.Main.Version; v != "" && v != "(devel)" {
-					version = v
-				}
-				for _, s := range info.Settings {
-					if s.Key == "vcs.revision" {
-						revision = s.Value
-					}
-				}
-			}
+			version, revision := buildVersion()
 			b, err := engine.LoadBundle(cmd.Context(), cuegate.Builtin(), nil)
 			if err != nil {
 				return err
@@ -36,4 +26,22 @@ func newVersion() *cobra.Command {
 			return err
 		},
 	}
+}
+
+// buildVersion gives the version and the revision that the program was built from.
+func buildVersion() (version, revision string) {
+	version, revision = "devel", "unknown"
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return version, revision
+	}
+	if v := info.Main.Version; v != "" && v != "(devel)" {
+		version = v
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			revision = s.Value
+		}
+	}
+	return version, revision
 }
