@@ -78,6 +78,7 @@ type bundles struct {
 
 	// Of the goroutine that runs.
 	tried [sha256.Size]byte
+	late  bool // it was warned of that
 	// untold are the ConfigMaps whose refusal no Event tells of yet.
 	untold  []*corev1.ConfigMap
 	refusal string
@@ -152,11 +153,19 @@ func (b *bundles) run(ctx context.Context) error {
 func (b *bundles) follow(ctx context.Context, all *sync.WaitGroup) {
 	w, err := newFolderWatch(b.o.Dir)
 	if err != nil {
-		b.o.Log.Warn("changes of the bundle are found late: its folder cannot be watched", "dir", b.o.Dir, "error", err)
+		b.isLate(err)
 		return
 	}
 	b.folder = w
 	all.Go(func() { w.run(ctx, b.wake) })
+}
+
+// isLate warns once that the folder cannot be watched, and is only read every so often.
+func (b *bundles) isLate(err error) {
+	if !b.late {
+		b.late = true
+		b.o.Log.Warn("changes of the bundle are found late: its folder cannot be watched", "dir", b.o.Dir, "error", err)
+	}
 }
 
 func (b *bundles) wake() {
@@ -170,9 +179,10 @@ func (b *bundles) wake() {
 func (b *bundles) look(ctx context.Context) {
 	defer b.looked.Add(1)
 	if b.folder != nil {
-		// Before reading, so that what comes later is heard of. What cannot be watched
-		// is read every so often.
-		_ = b.folder.watch()
+		// Before reading, so that what comes later is heard of.
+		if err := b.folder.watch(); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			b.isLate(err)
+		}
 	}
 	pieces, problems := b.gather()
 	print := fingerprint(pieces, problems)
