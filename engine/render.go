@@ -53,7 +53,7 @@ func (w *walk) renderRoute(d *draft, r route, decision policy.Decision) (rendere
 	if err != nil {
 		return rendered{}, w.templateError(d, r, decision, err)
 	}
-	doc, err := decode(out.JSON)
+	doc, err := out.Document()
 	if err != nil {
 		return rendered{}, w.templateError(d, r, decision, err)
 	}

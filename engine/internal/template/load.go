@@ -66,6 +66,10 @@ type Set struct {
 	read map[string]bool
 	// where each template begins.
 	places map[string]problem.Problem
+	// own are the templates that are not of the operator's bundle.
+	own map[string]bool
+	// plain renders without CUE what it can; nil when it can render nothing.
+	plain *plain
 }
 
 // Load compiles the templates of a bundle: builtin is our own CUE module,
@@ -109,6 +113,7 @@ func Load(builtin, operator fs.FS) (*Set, []problem.Problem) {
 		return strict, nil
 	}
 	s.definition, s.settings, s.facts = strict.definition, strict.settings, strict.facts
+	s.plain = newPlain(files, s)
 	return s, nil
 }
 
@@ -128,6 +133,7 @@ func compile(files map[string][]byte, hold func(*Set, cue.Value) cue.Value) (*Se
 		spelled:     map[string]bool{},
 		expressions: map[string]string{},
 		places:      map[string]problem.Problem{},
+		own:         map[string]bool{},
 		indexed:     map[*build.Instance]bool{},
 		read:        map[string]bool{},
 	}
@@ -160,7 +166,7 @@ func compile(files map[string][]byte, hold func(*Set, cue.Value) cue.Value) (*Se
 		}
 		s.packages[args[i]] = v
 		s.index(inst)
-		ps = append(ps, s.addTemplates(v, hold)...)
+		ps = append(ps, s.addTemplates(v, hold, args[i] != "./templates")...)
 	}
 	s.indexed = nil
 	s.names = slices.Sorted(maps.Keys(s.templates))
@@ -226,7 +232,7 @@ func standIn(files map[string][]byte, strict *Set) error {
 
 // addTemplates takes the templates of a package; a later package replaces those
 // of an earlier one.
-func (s *Set) addTemplates(pkg cue.Value, hold func(*Set, cue.Value) cue.Value) []problem.Problem {
+func (s *Set) addTemplates(pkg cue.Value, hold func(*Set, cue.Value) cue.Value, own bool) []problem.Problem {
 	list := pkg.LookupPath(cue.ParsePath("templates"))
 	if !list.Exists() {
 		return nil
@@ -246,7 +252,7 @@ func (s *Set) addTemplates(pkg cue.Value, hold func(*Set, cue.Value) cue.Value) 
 			ps = append(ps, problems(err)...)
 			continue
 		}
-		s.templates[name] = v
+		s.templates[name], s.own[name] = v, own
 	}
 	return ps
 }

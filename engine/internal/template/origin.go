@@ -26,6 +26,13 @@ type Origin struct {
 // has the origin of the list.
 func (r Rendered) Origins() map[string]Origin {
 	origins := map[string]Origin{}
+	if r.skeleton != nil {
+		evaluated, err := r.again()
+		if err != nil {
+			return origins
+		}
+		r = evaluated
+	}
 	r.whole.LookupPath(pathAPI).Walk(func(v cue.Value) bool {
 		at := v.Path().Selectors()
 		for i, sel := range at {

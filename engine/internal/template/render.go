@@ -44,23 +44,54 @@ func (f *Fault) Error() string {
 // Rendered is the outcome of one rendering.
 type Rendered struct {
 	// JSON is the definition, in no defined order of keys.
-	JSON   []byte
-	set    *Set
+	JSON []byte
+	set  *Set
+	// What CUE evaluated. Where CUE was not asked, the rest is there instead.
 	whole  cue.Value
 	hidden keys
+
+	skeleton *skeleton
+	atoms    []string
+	// again renders the same with CUE.
+	again func() (Rendered, error)
+}
+
+// Document is the definition, decoded as encoding/json does with UseNumber. The
+// caller may change it.
+func (r Rendered) Document() (map[string]any, error) {
+	if r.skeleton != nil {
+		return r.skeleton.document(r.atoms), nil
+	}
+	return decode(r.JSON)
 }
 
 // Render renders the template for one route and unifies the result with values,
 // a JSON object of what annotations and policies set, or nil. It fails with a
 // *Fault: the first thing that is wrong.
 func (s *Set) Render(name string, in In, values []byte) (Rendered, error) {
+	in = s.limited(in)
+	evaluate := func() (Rendered, error) { return s.evaluate(name, route{in: in, values: values}) }
+	if s.plain != nil {
+		if r, err, ok := s.plain.render(name, in, values, evaluate); ok {
+			r.again = evaluate
+			return r, err
+		}
+	}
+	return evaluate()
+}
+
+// evaluate renders with CUE.
+func (s *Set) evaluate(name string, r route) (Rendered, error) {
 	t, ok := s.templates[name]
 	if !ok {
 		return Rendered{}, &Fault{Message: fmt.Sprintf("no template %q", name)}
 	}
-	v := t.FillPath(pathIn, s.ctx.Encode(s.limited(in)))
+	v := t.FillPath(pathIn, s.ctx.Encode(r.in))
+	for n, x := range r.derived {
+		v = v.FillPath(derivedPath(n), s.ctx.Encode(x))
+	}
 	var hidden keys
-	if values != nil {
+	if values := r.values; values != nil {
 		// CUE's scanner takes a byte order mark nowhere but at the beginning.
 		values = bytes.ReplaceAll(values, []byte("\ufeff"), []byte(`\ufeff`))
 		expr, err := cuejson.Extract("values", values)
