@@ -27,20 +27,49 @@ var secretHeaders = regexp.MustCompile(`(?i)auth|key`)
 var plainNames = regexp.MustCompile(`^(use_|enable_|disable_|strip_|auth_header_name|authToken$|allowed_|hmac_allowed|jwt_.*_(name|field)$|token_url$|.*_claim_name$)`)
 
 // Shown gives a value of a definition as it may be shown to people, as JSON. path has
-// "." between keys; v is a leaf as encoding/json decodes it.
+// "." between keys; v is as encoding/json decodes it.
 func Shown(path string, v any) json.RawMessage {
-	if text, ok := v.(string); ok && text != "" {
-		v = visible(splitPath(path), text)
-	}
-	raw, err := canonical(v)
+	raw, err := canonical(shown(splitPath(path), v))
 	if err != nil {
 		return json.RawMessage(`"[unreadable]"`)
 	}
 	return raw
 }
 
+func shown(path []string, v any) any {
+	switch v := v.(type) {
+	case string:
+		if v != "" {
+			return visible(path, v)
+		}
+	case []any:
+		list := make([]any, len(v))
+		for i := range v {
+			list[i] = shown(path, v[i])
+		}
+		return list
+	case map[string]any:
+		object := make(map[string]any, len(v))
+		for key, value := range v {
+			object[key] = shown(slices.Concat(path, []string{key}), value)
+		}
+		return object
+	}
+	return v
+}
+
+var index = regexp.MustCompile(`^[0-9]+$`)
+
 func visible(path []string, text string) string {
-	last := path[len(path)-1]
+	// What stands in a list has the name of the list.
+	last := len(path) - 1
+	for last > 0 && index.MatchString(path[last]) {
+		last--
+	}
+	return visibleAs(path, path[last], text)
+}
+
+func visibleAs(path []string, last, text string) string {
 	switch {
 	case strings.HasPrefix(text, "$tyk_context."):
 		return text
