@@ -348,7 +348,8 @@ func (c *Controller) tell(ctx context.Context) {
 	c.recorder.Store(&recorder)
 	defer c.recorder.Store(nil)
 	t := newTeller(tellerOptions{
-		Client: c.options.Client, Ingress: c.ingress, Recorder: recorder, Verdict: c.verdict, Publish: c.publish.addresses, Log: c.log,
+		Client: c.options.Client, Ingress: c.ingress, Recorder: recorder, Verdict: c.verdict, Publish: c.publish.addresses,
+		By: c.options.Engine.ClusterID, Log: c.log,
 	})
 	c.mu.Lock()
 	c.telling = t
@@ -416,6 +417,9 @@ func (c *Controller) event(about *corev1.ConfigMap, eventtype, reason, message s
 func (c *Controller) newPublisher() error {
 	o := c.options
 	if o.PublishService == "" {
+		if err := checkAddresses(o.PublishAddresses); err != nil {
+			return err
+		}
 		c.publish = newPublisher(o.PublishAddresses, nil)
 		return nil
 	}

@@ -8,8 +8,9 @@
 //	secrets.go  the TLS Secrets that objects of ours name, and no others
 //	lead.go     who of several controllers pushes and tells
 //	ledger.go   what became of an object: decided, pushed, in conflict
-//	tell.go     Events, status and annotation
-//	bundles.go  bundles from a folder and from ConfigMaps; shadow.go a second one
+//	tell.go     annotation and status, publish.go the addresses in it, events.go Events
+//	bundles.go  bundles from a folder (folder.go) and from ConfigMaps (configmaps.go),
+//	            put together in pieces.go; shadow.go a second one beside it
 //	discover.go the pods of a Service, as gateways
 //	metrics.go, diagnostics.go
 //
