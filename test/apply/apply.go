@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/util/retry"
 
 	"github.com/cuegate/cuegate/engine"
 )
@@ -105,14 +106,16 @@ func one(ctx context.Context, client dynamic.Interface, o engine.Object) error {
 	if !apierrors.IsAlreadyExists(err) {
 		return err
 	}
-	old, err := in.Get(ctx, o.Name, metav1.GetOptions{})
-	if err != nil {
+	return retry.RetryOnConflict(retry.DefaultBackoff, func() error {
+		old, err := in.Get(ctx, o.Name, metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		u.SetResourceVersion(old.GetResourceVersion())
+		u.SetUID(old.GetUID())
+		_, err = in.Update(ctx, &u, metav1.UpdateOptions{})
 		return err
-	}
-	u.SetResourceVersion(old.GetResourceVersion())
-	u.SetUID(old.GetUID())
-	_, err = in.Update(ctx, &u, metav1.UpdateOptions{})
-	return err
+	})
 }
 
 // namespace makes one that is missing.
