@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -74,11 +73,11 @@ func (w *walk) gathered(d *draft, invalid []Reason) {
 
 // decision asks Rego.
 func (w *walk) decision(ctx context.Context, d *draft) (policy.Decision, error) {
-	input, err := json.Marshal(d.facts)
-	if err != nil {
+	var err error
+	if d.input, err = w.engine.bundle.rules.NewInput(d.facts); err != nil {
 		return policy.Decision{}, w.broken("decide", Reason{ID: "facts-broken", Msg: err.Error()})
 	}
-	decision, fired, err := w.engine.bundle.rules.Decide(ctx, input, w.trace)
+	decision, fired, err := w.engine.bundle.rules.Decide(ctx, d.input, w.trace)
 	w.fired(fired)
 	return decision, w.policyError(ctx, err)
 }

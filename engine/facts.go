@@ -8,6 +8,8 @@ import (
 	"time"
 
 	networkingv1 "k8s.io/api/networking/v1"
+
+	"github.com/cuegate/cuegate/engine/internal/policy"
 )
 
 // Facts is all that rules and templates may know about one object. The fields
@@ -164,6 +166,7 @@ type draft struct {
 	ingress   *networkingv1.Ingress
 	created   time.Time
 	facts     Facts
+	input     policy.Input // the facts, for the policies
 	overrides []override
 	routes    []route
 	// certificates of the routes, by id.

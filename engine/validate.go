@@ -1,10 +1,10 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"slices"
 
@@ -96,11 +96,11 @@ func (w *walk) checkSchema(d *draft, x *rendered) error {
 
 // judge asks Rego about the finished definitions.
 func (w *walk) judge(ctx context.Context, d *draft, all []rendered) error {
-	facts := d.facts
+	definitions := make([]DefinitionFacts, len(all))
 	for i := range all {
-		facts.Definitions = append(facts.Definitions, definitionFacts(w.desired.Template, &all[i], d))
+		definitions[i] = definitionFacts(w.desired.Template, &all[i], d)
 	}
-	input, err := json.Marshal(facts)
+	input, err := d.input.With("definitions", definitions)
 	if err != nil {
 		return w.broken("check", Reason{ID: "facts-broken", Msg: err.Error()})
 	}
@@ -130,9 +130,10 @@ func (w *walk) finish(x *rendered) (Definition, error) {
 		return Definition{}, err
 	}
 	sum := sha256.Sum256(raw)
+	bare := m
 	m.Hash = hex.EncodeToString(sum[:])
 	data[markKey] = m
-	if raw, err = canonical(x.doc); err != nil {
+	if raw, err = replaceMark(raw, bare, m, x.doc); err != nil {
 		return Definition{}, err
 	}
 	proxy, _ := x.doc["proxy"].(map[string]any)
@@ -148,6 +149,24 @@ func (w *walk) finish(x *rendered) (Definition, error) {
 
 		Certificates: m.Certificates,
 	}, nil
+}
+
+// replaceMark gives the canonical doc, which holds the mark next, from raw, which is the
+// same but for the mark. That is cheaper than to write it all again.
+func replaceMark(raw []byte, last, next mark, doc map[string]any) ([]byte, error) {
+	from, err := canonical(map[string]any{markKey: last})
+	if err != nil {
+		return nil, err
+	}
+	to, err := canonical(map[string]any{markKey: next})
+	if err != nil {
+		return nil, err
+	}
+	from, to = from[1:len(from)-1], to[1:len(to)-1]
+	if bytes.Count(raw, from) != 1 {
+		return canonical(doc) // something else in it looks like the mark
+	}
+	return bytes.Replace(raw, from, to, 1), nil
 }
 
 // fromSecrets gives the certificates from Secrets that the finished definition names: a

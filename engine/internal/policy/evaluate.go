@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/rego"
 	"github.com/open-policy-agent/opa/v1/topdown"
 )
@@ -75,10 +74,9 @@ func (f *Fault) Error() string {
 	return fmt.Sprintf("%s:%d:%d: %s", f.File, f.Line, f.Column, f.Message)
 }
 
-// Decide evaluates data.cuegate.decision. facts is #Facts as JSON. Rules that
-// fired are returned by their label `id` when trace is set. The error is a
+// Decide evaluates data.cuegate.decision. facts are #Facts. Rules that fired are returned by their label `id` when trace is set. The error is a
 // *Fault, or that of the context.
-func (r *Rules) Decide(ctx context.Context, facts []byte, trace bool) (Decision, []string, error) {
+func (r *Rules) Decide(ctx context.Context, facts Input, trace bool) (Decision, []string, error) {
 	var d Decision
 	fired, err := evaluate(ctx, r.decision, facts, trace, &d)
 	if err != nil {
@@ -100,7 +98,7 @@ func (r *Rules) Decide(ctx context.Context, facts []byte, trace bool) (Decision,
 }
 
 // Judge evaluates data.cuegate.verdict; facts holds the definitions as well.
-func (r *Rules) Judge(ctx context.Context, facts []byte, trace bool) (Verdict, []string, error) {
+func (r *Rules) Judge(ctx context.Context, facts Input, trace bool) (Verdict, []string, error) {
 	var v Verdict
 	fired, err := evaluate(ctx, r.verdict, facts, trace, &v)
 	if err != nil {
@@ -122,12 +120,8 @@ func incomplete(question string, lists ...[]Reason) error {
 	return nil
 }
 
-func evaluate(ctx context.Context, q rego.PreparedEvalQuery, facts []byte, trace bool, answer any) ([]string, error) {
-	input, err := ast.ValueFromReader(bytes.NewReader(facts))
-	if err != nil {
-		return nil, &Fault{Message: err.Error()}
-	}
-	opts := []rego.EvalOption{rego.EvalParsedInput(input)}
+func evaluate(ctx context.Context, q rego.PreparedEvalQuery, facts Input, trace bool, answer any) ([]string, error) {
+	opts := []rego.EvalOption{rego.EvalParsedInput(facts.value)}
 	var tracker *topdown.EvaluatedRuleTracker
 	if trace {
 		tracker = &topdown.EvaluatedRuleTracker{}

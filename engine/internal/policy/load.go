@@ -22,6 +22,7 @@ import (
 type Rules struct {
 	decision rego.PreparedEvalQuery
 	verdict  rego.PreparedEvalQuery
+	writer   writer
 }
 
 // Source is a tree of policies: *.rego, and data in files called data.yaml,
