@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // maxPattern bounds the size of a regular expression: it costs memory in every
@@ -14,6 +15,10 @@ const maxPattern = 16 << 10
 
 // muxVariable is one variable of a template, with the text before it.
 type muxVariable struct{ before, name, pattern string }
+
+// ourPatterns are those that listenpath writes for nearly all routes. With text
+// around them they always compile, which takes a while to find out.
+var ourPatterns = []string{`(?:/|$)`, `$(?:/|$)`, `(?:|/)`, `[^.]+`}
 
 // checkMuxTemplate checks a listen path or a domain as the gateway's router reads
 // it (gorilla/mux v1.8.1): text, and variables {name} or {name:regexp}. It gives
@@ -24,18 +29,25 @@ func checkMuxTemplate(s string) ([]string, error) {
 		return nil, err
 	}
 	var names []string
-	whole := "^"
+	whole, ours := "^", utf8.ValidString(s)
 	for _, v := range variables {
 		if slices.Contains(names, v.name) {
 			return nil, fmt.Errorf("the variable %s stands twice", clip(v.name))
 		}
 		names = append(names, v.name)
-		if _, err := compiles(v.pattern); err != nil {
-			return nil, err
+		if !slices.Contains(ourPatterns, v.pattern) {
+			ours = false
+			if _, err := compiles(v.pattern); err != nil {
+				return nil, err
+			}
 		}
 		whole += regexp.QuoteMeta(v.before) + "(" + v.pattern + ")"
 	}
-	re, err := compiles(whole + regexp.QuoteMeta(rest))
+	whole += regexp.QuoteMeta(rest)
+	if ours && len(whole) <= maxPattern {
+		return names, nil
+	}
+	re, err := compiles(whole)
 	if err != nil {
 		return nil, err
 	}
