@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"reflect"
 	"sync"
 	"testing"
@@ -148,6 +149,31 @@ func BenchmarkDecide(b *testing.B) {
 			for b.Loop() {
 				if _, _, err := e.Decide(context.Background(), o, around); err != nil {
 					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkDecideRoutes decides about an Ingress with several routes: all but the first
+// are to cost much less than that.
+func BenchmarkDecideRoutes(b *testing.B) {
+	for _, n := range []int{1, 2, 10} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			doc := routed("tea", "tea.example.com", "/tea", "Prefix", nil)
+			http := doc["spec"].(map[string]any)["rules"].([]any)[0].(map[string]any)["http"].(map[string]any)
+			first := http["paths"].([]any)[0].(map[string]any)
+			for i := range n - 1 {
+				next := maps.Clone(first)
+				next["path"] = fmt.Sprintf("/tea/%d", i)
+				http["paths"] = append(http["paths"].([]any), next)
+			}
+			e, around, o := builtinEngine(), neighbourhood(b), ingressObject(b, doc)
+			b.ReportAllocs()
+			for b.Loop() {
+				d, _, err := e.Decide(context.Background(), o, around)
+				if err != nil || len(d.Definitions) != n {
+					b.Fatalf("%d definitions, %v", len(d.Definitions), err)
 				}
 			}
 		})
