@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/http/pprof"
 	"slices"
 	"strings"
 	"time"
@@ -55,8 +56,9 @@ type check struct {
 //	/debug/plan                                       what a push would change now
 //	/debug/bundle                                     which one is in use, and what is wrong
 //	/debug/shadow                                     what a second one decides otherwise
+//	/debug/pprof/                                     profiles, for `go tool pprof`
 //
-// What is below /debug is JSON; an error is {"error": "..."}. It holds no secrets, but
+// What is below /debug but profiles is JSON; an error is {"error": "..."}. It holds no secrets, but
 // it tells much about the cluster: it is no thing for the public.
 func newDiagnostics(o diagnosticsOptions) http.Handler {
 	slots := make(chan struct{}, atATime)
@@ -83,6 +85,8 @@ func newDiagnostics(o diagnosticsOptions) http.Handler {
 	debug("plan", o.plan)
 	debug("bundle", func(*http.Request) (any, error) { return o.Bundles.view(), nil })
 	debug("shadow", o.shadow)
+	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
 		w.Header().Set("X-Content-Type-Options", "nosniff")
