@@ -78,7 +78,7 @@ func run(ctx context.Context) error {
   export KUBECONFIG=%s
   kubectl describe ingress cafe-ingress
   kubectl annotate ingress cafe-ingress template.service.tyk.io=tokenAuth
-  curl http://127.0.0.1:9090/debug/explain?object=Ingress/default/cafe-ingress
+  curl 'http://127.0.0.1:9090/debug/explain?object=Ingress/default/cafe-ingress'
 
 Ctrl-C ends it.
 
