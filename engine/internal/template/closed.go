@@ -2,6 +2,7 @@ package template
 
 import (
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -188,11 +189,20 @@ func (c *closer) ident(id *ast.Ident) closed {
 	case *ast.LetClause:
 		return c.compile(node.Expr)
 	case *ast.BasicLit:
-		if _, ok := id.Scope.(*ast.File); ok {
+		if file, ok := id.Scope.(*ast.File); ok && isRegular(file, node) {
 			return constant(node)
 		}
 	}
 	return nil
+}
+
+// isRegular tells whether value is that of a field of the package that is there
+// whatever happens.
+func isRegular(file *ast.File, value *ast.BasicLit) bool {
+	return slices.ContainsFunc(file.Decls, func(d ast.Decl) bool {
+		f, ok := d.(*ast.Field)
+		return ok && f.Value == value && f.Constraint == token.ILLEGAL
+	})
 }
 
 // field compiles a selection from `in`.
@@ -262,10 +272,7 @@ func selection(e ast.Expr) (in *ast.Ident, path selectors) {
 		name := ""
 		switch x := e.(type) {
 		case *ast.Ident:
-			if x.Name != "in" || x.Node == nil {
-				return nil, nil
-			}
-			if _, ok := x.Scope.(*ast.StructLit); !ok {
+			if !isField(x, "in") {
 				return nil, nil
 			}
 			return x, path
@@ -290,6 +297,16 @@ func selection(e ast.Expr) (in *ast.Ident, path selectors) {
 		}
 		path = append(selectors{name}, path...)
 	}
+}
+
+// isField tells whether an identifier refers to a field of that name around it.
+func isField(id *ast.Ident, name string) bool {
+	_, inStruct := id.Scope.(*ast.StructLit)
+	switch id.Node.(type) {
+	case nil, *ast.LetClause, *ast.Alias, *ast.Field:
+		return false
+	}
+	return inStruct && id.Name == name
 }
 
 func (c *closer) binary(e *ast.BinaryExpr) closed {
@@ -335,9 +352,8 @@ func (c *closer) pattern(e ast.Expr) *regexp.Regexp {
 	if text == nil {
 		return nil
 	}
-	v, o := text(&frame{})
-	pattern, ok := v.(string)
-	if o != good || !ok {
+	pattern, o := as[string](text, &frame{})
+	if o != good {
 		return nil
 	}
 	re, err := regexp.Compile(pattern)
@@ -513,29 +529,38 @@ func (c *closer) comprehension(e *ast.Comprehension) closed {
 		return nil
 	}
 	return func(fr *frame) (any, outcome) {
-		from, o := source(fr)
-		items, ok := from.([]any)
-		if o != good || !ok {
-			return nil, max(o, unless(!ok && o == good))
+		items, o := as[[]any](source, fr)
+		if o != good {
+			return nil, o
 		}
 		all := []any{}
 		for _, item := range items {
 			fr.vars[loop.Value] = item
-			holds, o := condition(fr)
-			if _, isBool := holds.(bool); o != good || !isBool {
-				return nil, max(o, unless(!isBool && o == good))
-			}
-			if holds == false {
-				continue
-			}
-			v, o := value(fr)
+			holds, o := as[bool](condition, fr)
 			if o != good {
 				return nil, o
 			}
-			all = append(all, v.([]any)...)
+			if !holds {
+				continue
+			}
+			v, o := as[[]any](value, fr)
+			if o != good {
+				return nil, o
+			}
+			all = append(all, v...)
 		}
 		return all, good
 	}
+}
+
+// as evaluates f, whose value must be of type T.
+func as[T any](f closed, fr *frame) (T, outcome) {
+	v, o := f(fr)
+	t, ok := v.(T)
+	if o == good && !ok {
+		o = failed
+	}
+	return t, o
 }
 
 func ofStrings(args []closed, f func([]string) any) closed {

@@ -27,7 +27,9 @@ import (
 
 // derivedField names the n-th field that lifting adds to `in`. As a definition it is
 // never part of what is rendered.
-func derivedField(n int) string { return fmt.Sprintf("#derived%d", n) }
+func derivedField(n int) string { return fmt.Sprintf("%s%d", derivedMark, n) }
+
+const derivedMark = "#derived"
 
 // lifted is what lifting found in the files of a bundle.
 type lifted struct {
@@ -418,8 +420,8 @@ func (l *lifter) isBlindCall(e *ast.CallExpr) bool {
 		if len(e.Args) != 1 {
 			return false
 		}
-		path := fieldPath(e.Args[0])
-		return len(path) > 1 && path[0] == "api" && l.isList(path[1:])
+		path := pathInAPI(e.Args[0])
+		return len(path) > 0 && l.isList(path)
 	}
 	return false
 }
@@ -432,20 +434,24 @@ func isCallable(name string) bool {
 	return false
 }
 
-// fieldPath gives the names of a.b.c, or nil.
-func fieldPath(e ast.Expr) []string {
-	switch e := e.(type) {
-	case *ast.Ident:
-		return []string{e.Name}
-	case *ast.SelectorExpr:
-		above := fieldPath(e.X)
-		name, _, err := ast.LabelName(e.Sel)
-		if above == nil || err != nil {
-			return nil
-		}
-		return append(above, name)
+// pathInAPI gives the names behind `api` of api.a.b, or nil.
+func pathInAPI(e ast.Expr) []string {
+	sel, ok := e.(*ast.SelectorExpr)
+	if !ok {
+		return nil
 	}
-	return nil
+	name, _, err := ast.LabelName(sel.Sel)
+	if err != nil {
+		return nil
+	}
+	if id, ok := sel.X.(*ast.Ident); ok && isField(id, "api") {
+		return []string{name}
+	}
+	above := pathInAPI(sel.X)
+	if above == nil {
+		return nil
+	}
+	return append(above, name)
 }
 
 func (l *lifter) comprehension(c *ast.Comprehension) {

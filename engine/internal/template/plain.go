@@ -65,10 +65,10 @@ func (x *shaped) size() int {
 }
 
 // newPlain compiles the files of a bundle once more, with what lifting made of
-// them. It gives nil when no template is plain.
+// them. It gives nil when no template is plain, or one could see our marks.
 func newPlain(files map[string][]byte, s *Set) *plain {
 	for text := range s.spelled {
-		if strings.Contains(text, atomMark) {
+		if strings.Contains(text, atomMark) || strings.HasPrefix(text, derivedMark) {
 			return nil
 		}
 	}

@@ -120,6 +120,8 @@ var opaqueTemplates = map[string]string{
 	"narrowsIn":       `in: host: =~"^[a-c]"`,
 	"otherIn":         `api: config_data: {in: {host: "inner"}, h: "\(in.host)"}`,
 	"patternOfKeys":   `api: config_data: {[=~"^h"]: "x" | *"y", host: string}`,
+	"otherAPI":        `api: config_data: {n: [for api in [{tags: in.name}] {len(api.tags)}]}`,
+	"innerAPI":        `api: config_data: {api: tags: in.name, n: len(api.tags)}`,
 	"sliced":          `api: config_data: {s: strings.SliceRunes(in.name, 0, 1)}`,
 	"boolInText":      `api: config_data: {s: "\(in.host == in.domain)"}`,
 	"innerComparison": `api: config_data: {s: [for t in in.tags {len(t)}], t: [for t in in.tags {n: len(t)}]}`,
@@ -347,6 +349,17 @@ func TestPlainPackages(t *testing.T) {
 			t.Errorf("%s: mine is plain: %v; default: %v", text, s.isPlain("mine"), s.isPlain("default"))
 		}
 		tryTemplates(t, s, []string{"mine"}, 5)
+	}
+}
+
+// A bundle that spells our marks is left to CUE.
+func TestPlainMarks(t *testing.T) {
+	for _, text := range []string{`api: slug: "` + atomText(0) + `"`, `api: config_data: x: *in["#derived0"] | "\(in.name)"`} {
+		s := loadOperator(t, templatesFile(map[string]string{"mine": text}, ""))
+		if s.plain != nil {
+			t.Errorf("%s is plain", text)
+		}
+		tryTemplates(t, s, []string{"mine"}, 3)
 	}
 }
 
