@@ -220,10 +220,9 @@ func TestFleetEndsTheBatchInHand(t *testing.T) {
 	g.expect(t, cafe)
 }
 
-// A batch in hand has no grace when somebody else pushes now.
-func TestFleetEndsAtOnce(t *testing.T) {
-	t.Parallel()
-	g := newDouble(t)
+// hanging are the settings of a gateway that never answers a POST, and what is closed
+// when the first comes.
+func hanging(t testing.TB, g *double) (Settings, <-chan struct{}) {
 	begun := make(chan struct{})
 	var once sync.Once
 	proxy := newPort(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -236,6 +235,14 @@ func TestFleetEndsAtOnce(t *testing.T) {
 	}))
 	s := g.settings()
 	s.URL = proxy.URL
+	return s, begun
+}
+
+// A batch in hand has no grace when somebody else pushes now.
+func TestFleetEndsAtOnce(t *testing.T) {
+	t.Parallel()
+	g := newDouble(t)
+	s, begun := hanging(t, g)
 	f, err := NewFleet(Options{Targets: []Settings{s}, Grace: time.Hour})
 	if err != nil {
 		t.Fatal(err)
@@ -272,18 +279,7 @@ func TestFleetReportsGenerations(t *testing.T) {
 func TestFleetGraceEnds(t *testing.T) {
 	t.Parallel()
 	g := newDouble(t)
-	begun := make(chan struct{})
-	var once sync.Once
-	proxy := newPort(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method == "POST" {
-			once.Do(func() { close(begun) })
-			<-r.Context().Done()
-			return
-		}
-		g.ServeHTTP(w, r)
-	}))
-	s := g.settings()
-	s.URL = proxy.URL
+	s, begun := hanging(t, g)
 	f := run(t, Options{Targets: []Settings{s}, Grace: 10 * time.Millisecond})
 	f.Want([]engine.Desired{desired("cafe", 1, "/tea")})
 	<-begun
