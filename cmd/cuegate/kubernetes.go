@@ -16,6 +16,7 @@ import (
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/klog/v2"
 
 	"github.com/cuegate/cuegate"
 	"github.com/cuegate/cuegate/adapters/k8s"
@@ -89,6 +90,7 @@ func (r *running) follow(ctx context.Context, logs io.Writer) error {
 	if err != nil {
 		return err
 	}
+	klog.SetSlogLogger(log) // what client-go says goes into the one log
 	c, err := readConfig(r.source.in.config)
 	if err != nil {
 		return err
