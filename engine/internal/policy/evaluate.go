@@ -121,7 +121,9 @@ func incomplete(question string, lists ...[]Reason) error {
 }
 
 func evaluate(ctx context.Context, q rego.PreparedEvalQuery, facts Input, trace bool, answer any) ([]string, error) {
-	opts := []rego.EvalOption{rego.EvalParsedInput(facts.value)}
+	cancel := topdown.NewCancel()
+	defer context.AfterFunc(ctx, cancel.Cancel)()
+	opts := []rego.EvalOption{rego.EvalParsedInput(facts.value), rego.EvalExternalCancel(cancel)}
 	var tracker *topdown.EvaluatedRuleTracker
 	if trace {
 		tracker = &topdown.EvaluatedRuleTracker{}
