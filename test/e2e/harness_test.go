@@ -350,7 +350,7 @@ func (w *world) startAs(kubeconfig string, args ...string) *controller {
 	c := &controller{t: w.t, diagnostics: freeAddress(w.t), log: &lockedBuffer{}, ended: make(chan struct{})}
 	all := []string{"run", "--source", "kubernetes", "--kubeconfig", kubeconfig, "--diagnostics", c.diagnostics, "--lease-namespace", "cuegate",
 		"--bundle-namespace", "cuegate", "--lease-duration", "3s", "--kube-api-qps", "500", "--drift-interval", "1s"}
-	if !slices.Contains(args, "--gateway-service") && !slices.Contains(args, "--gateway") {
+	if !slices.ContainsFunc(args, func(a string) bool { return a == "--gateway-service" || a == "--gateway" || a == "--dashboard" }) {
 		all = append(all, "--gateway", w.gateway.URL())
 	}
 	c.cmd = exec.Command(program, append(all, args...)...)
