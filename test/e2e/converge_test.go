@@ -5,6 +5,7 @@ package e2e
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
@@ -14,10 +15,12 @@ import (
 	"testing"
 
 	"github.com/tidwall/gjson"
+	"github.com/tidwall/sjson"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/cuegate/cuegate/engine"
+	"github.com/cuegate/cuegate/test/apply"
 )
 
 // stored are the definitions that the gateway has, by id.
@@ -62,7 +65,7 @@ func rendered(t testing.TB, args ...string) (byID map[string]string, targets []s
 }
 
 // The examples, applied to a cluster, become what render prints of them, and the
-// gateway serves them.
+// gateway serves them. That of TLS has a test of its own.
 func TestExamples(t *testing.T) {
 	for _, example := range []struct {
 		name     string
@@ -73,6 +76,7 @@ func TestExamples(t *testing.T) {
 		{"03-template", [][4]string{{"shop.example.com", "/orders", "401"}}},
 		{"04-policy", [][4]string{{"api.example.com", "/quotes", "401"}}},
 		{"06-paths-and-hosts", [][4]string{{"bakery.example.com", "/bread", "200", "http://today.default:8080"}, {"bakery.example.com", "/bread/rye", "200", "http://bread.default:8080"}, {"rome.bakery.example.com", "/", "200", "http://branches.default:80"}}},
+		{"07-legacy", [][4]string{{"cafe.example.com", "/tea", "200", "http://tea-svc.default:80"}, {"cafe.example.com", "/coffee", "200", "http://coffee-svc.default:8080"}, {"orders.example.com", "/", "401"}}},
 	} {
 		t.Run(example.name, func(t *testing.T) {
 			dir := filepath.Join("../../examples", example.name)
@@ -82,10 +86,16 @@ func TestExamples(t *testing.T) {
 			}
 			want, targets := rendered(t, append(args, "-f", dir)...)
 			w := newWorld(t, "rbac.yaml")
-			w.apply(dir)
+			w.put(today(apply.Files(dir)))
 			w.servicesOf(dir, targets)
 			w.start(args...).ready()
-			eventually(t, "as rendered", func() bool { return equal(w.gateway.stored(t), want) })
+			var got map[string]string
+			defer func() {
+				if t.Failed() {
+					t.Logf("rendered: %v\nserved:   %v", want, got)
+				}
+			}()
+			eventually(t, "as rendered", func() bool { got = w.gateway.stored(t); return equal(got, want) })
 			for _, r := range example.requests {
 				if r[2] == "200" {
 					w.gateway.serves(r[0], r[1], r[3])
@@ -95,6 +105,59 @@ func TestExamples(t *testing.T) {
 			}
 		})
 	}
+}
+
+// today gives manifests as an API server of today takes them: one that knew the beta
+// versions of an Ingress converted these so.
+func today(objects []engine.Object, err error) ([]engine.Object, error) {
+	for i, o := range objects {
+		if o.Kind != "Ingress" || !strings.HasSuffix(o.APIVersion, "v1beta1") {
+			continue
+		}
+		o.APIVersion = "networking.k8s.io/v1"
+		text := []byte(o.JSON)
+		set := func(path string, value any) {
+			if err == nil {
+				text, err = sjson.SetBytes(text, path, value)
+			}
+		}
+		set("apiVersion", o.APIVersion)
+		for r, rule := range gjson.GetBytes(text, "spec.rules").Array() {
+			for p, path := range rule.Get("http.paths").Array() {
+				at := fmt.Sprintf("spec.rules.%d.http.paths.%d.", r, p)
+				if !path.Get("pathType").Exists() {
+					set(at+"pathType", "ImplementationSpecific")
+				}
+				port := map[string]any{"name": path.Get("backend.servicePort").String()}
+				if n := path.Get("backend.servicePort"); n.Type == gjson.Number {
+					port = map[string]any{"number": n.Int()}
+				}
+				set(at+"backend", map[string]any{"service": map[string]any{"name": path.Get("backend.serviceName").String(), "port": port}})
+			}
+		}
+		o.JSON = text
+		objects[i] = o
+	}
+	return objects, err
+}
+
+// The example of TLS, with a pair of one's own in place of the certificates whose keys
+// it leaves out.
+func TestExampleTLS(t *testing.T) {
+	w := newWorld(t, "rbac.yaml")
+	w.apply("../../examples/05-tls")
+	shop, shopKey := newPair(t, "shop.example.com")
+	any, anyKey := newPair(t, "*.example.com")
+	w.secret("default", "shop-tls", shop, shopKey)
+	w.secret("default", "wildcard-tls", any, anyKey)
+	w.service("default", "shop", 80)
+	w.service("default", "blog", 80)
+	secure := w.gateway.listenTLS(t)
+	w.start().ready()
+	w.gateway.serves("blog.example.com", "/", "http://blog.default:80")
+	eventually(t, "the certificates served", func() bool {
+		return served(secure, "shop.example.com") == serial(shop) && served(secure, "blog.example.com") == serial(any)
+	})
 }
 
 func itoa(n int) string { b, _ := json.Marshal(n); return string(b) }
@@ -114,14 +177,11 @@ func equal(a, b map[string]string) bool {
 // servicesOf makes the Services that the targets are, unless the example has them.
 func (w *world) servicesOf(dir string, targets []string) {
 	w.t.Helper()
-	files, _ := filepath.Glob(filepath.Join(dir, "*.yaml"))
-	text := ""
-	for _, f := range files {
-		data, _ := os.ReadFile(f)
-		text += string(data)
+	all, err := apply.Files(dir)
+	if err != nil {
+		w.t.Fatal(err)
 	}
 	var done []string
-	all, _ := engine.ParseManifests("example", []byte(text))
 	for _, o := range all {
 		if o.Kind == "Service" {
 			done = append(done, o.Name+"."+o.Namespace)
