@@ -109,6 +109,9 @@ func (l *loop) round(ctx context.Context, refs []engine.Ref) {
 	// Of an object that is ours, and only then, the Secrets are read; what they hold
 	// changes the decision.
 	again, failed := l.secrets.fetch(ctx, l, results)
+	for ref := range again {
+		l.watch.dirty.Forget(ref)
+	}
 	for ref, err := range failed {
 		l.postpone(ref, err, results)
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -29,6 +30,10 @@ const (
 	kindSecret       = "Secret"
 )
 
+// An object that has to wait is looked at again after soonest, then after twice that,
+// and so on up to latest.
+const soonest, latest = 100 * time.Millisecond, time.Minute
+
 // lastApplied is what kubectl apply keeps of a manifest: as large as the object, and
 // nothing that anyone decides by.
 const lastApplied = corev1.LastAppliedConfigAnnotation
@@ -49,7 +54,7 @@ type watch struct {
 // it asks for no right on other namespaces.
 func newWatch(client kubernetes.Interface, meta metadata.Interface, namespaces []string) (*watch, error) {
 	w := &watch{
-		dirty:  workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[engine.Ref]()),
+		dirty:  workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[engine.Ref](soonest, latest)),
 		stores: map[string][]cache.Indexer{},
 	}
 	whole := w.factory(client, metav1.NamespaceAll, "")
