@@ -2,6 +2,9 @@
 // about what is in it, hands what is wanted to a Pusher, and tells the authors of
 // the objects what became of them.
 //
+//	controller.go puts the parts together
+//	term.go     the time in which this one pushes and tells
+//	view.go     explanations and plans for whoever asks
 //	watch.go    what is in the cluster, and that something changed
 //	index.go    who depends on what changed
 //	loop.go     decides again about what changed, and wants

@@ -1,0 +1,236 @@
+package k8s
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/client-go/tools/cache"
+
+	"github.com/cuegate/cuegate/engine"
+)
+
+// pushTerm is the time in which this controller pushes.
+type pushTerm struct {
+	pusher     Pusher
+	ledger     *ledger
+	generation uint64
+}
+
+// terms pushes and tells, each for as long as this controller is the one to.
+func (c *Controller) terms(ctx context.Context) error {
+	both := func(ctx context.Context) {
+		c.metrics.leading(true)
+		defer c.metrics.leading(false)
+		var running sync.WaitGroup
+		running.Go(func() { c.push(ctx) })
+		running.Go(func() { c.tell(ctx) })
+		running.Wait()
+	}
+	e := c.options.Election
+	switch {
+	case e == nil:
+		both(ctx)
+		return nil
+	case !c.options.ElectTeller:
+		return e.lead(ctx, c.options.Client, c.log, both)
+	}
+	var running sync.WaitGroup
+	defer running.Wait()
+	running.Go(func() { c.push(ctx) })
+	return e.lead(ctx, c.options.Client, c.log, func(ctx context.Context) {
+		c.metrics.leading(true)
+		defer c.metrics.leading(false)
+		c.tell(ctx)
+	})
+}
+
+// push pushes until ctx ends.
+func (c *Controller) push(ctx context.Context) {
+	term := &pushTerm{ledger: newLedger()}
+	pusher, err := c.options.NewPusher(func(p Pushed) { c.pushed(term, p) })
+	if err != nil {
+		c.log.Error("nothing can be pushed", "error", err)
+		<-ctx.Done()
+		return
+	}
+	term.pusher = pusher
+	c.beginPush(term)
+	if err := pusher.Run(ctx); err != nil && ctx.Err() == nil {
+		c.log.Error("pushing has ended", "error", err)
+	}
+	c.metrics.pushEnded()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.pushing = nil
+}
+
+// beginPush hands over what is wanted already.
+func (c *Controller) beginPush(term *pushTerm) {
+	c.loop.mu.RLock()
+	defer c.loop.mu.RUnlock()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.pushing = term
+	if !c.loop.started {
+		return
+	}
+	for _, d := range c.loop.desired {
+		c.toTell(term.ledger.decided(1, d.bundle, d.Desired))
+	}
+	term.generation = 1
+	term.pusher.Want(c.loop.wanted())
+}
+
+// want hands over what is wanted now.
+func (c *Controller) want() {
+	c.loop.mu.RLock()
+	all, ok := c.loop.wanted(), c.loop.started
+	c.loop.mu.RUnlock()
+	if !ok {
+		return
+	}
+	c.metrics.wanted(all)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.pushing != nil {
+		c.pushing.generation++
+		c.pushing.pusher.Want(all)
+	}
+}
+
+// decided is told of each decision, and whether it is another than before.
+func (c *Controller) decided(d engine.Desired, bundle string, took time.Duration, changed bool) {
+	c.metrics.decided(d, took)
+	if c.shadow != nil {
+		c.shadow.decided(d.Object)
+	}
+	if !changed {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.pushing != nil {
+		c.toTell(c.pushing.ledger.decided(c.pushing.generation+1, bundle, d))
+	}
+}
+
+func (c *Controller) gone(ref engine.Ref) {
+	c.metrics.gone(ref)
+	if c.shadow != nil {
+		c.shadow.gone(ref)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.pushing != nil {
+		c.pushing.ledger.gone(ref)
+	}
+}
+
+// pushed is told of every push.
+func (c *Controller) pushed(term *pushTerm, p Pushed) {
+	targets := term.pusher.Targets()
+	c.metrics.pushed(p, targets)
+	logPush(c.log, p)
+	if p.Err == nil && p.Held == "" && p.Generation > 0 {
+		c.pushedOnce.Store(true)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.toTell(term.ledger.pushed(p, targets))
+}
+
+func logPush(log *slog.Logger, p Pushed) {
+	log = log.With("target", p.Target)
+	switch {
+	case p.Err != nil:
+		log.Warn("a push failed", "error", p.Err)
+	case p.Held != "":
+		log.Warn(p.Held)
+	case p.Created+p.Updated+p.Deleted+p.Drift > 0:
+		log.Info("pushed", "created", p.Created, "updated", p.Updated, "deleted", p.Deleted, "unchanged", p.Unchanged, "drift", p.Drift, "took", p.Took.String())
+	}
+	for _, f := range p.Failed {
+		log.Warn("a definition is not as it should be", "object", f.Object.String(), "api_id", f.ID, "error", f.Err)
+	}
+	for _, f := range p.Certificates {
+		log.Warn("a certificate cannot be served", "secret", f.Secret, "error", f.Err)
+	}
+}
+
+// toTell has authors told. The caller holds the lock.
+func (c *Controller) toTell(refs []engine.Ref) {
+	if c.telling != nil {
+		c.telling.tell(refs...)
+	}
+}
+
+// tell tells authors what became of their objects, until ctx ends.
+func (c *Controller) tell(ctx context.Context) {
+	recorder, stop := newRecorder(c.options.Client)
+	defer stop()
+	c.recorder.Store(&recorder)
+	defer c.recorder.Store(nil)
+	t := newTeller(tellerOptions{
+		Client: c.options.Client, Ingress: c.ingress, Recorder: recorder, Verdict: c.verdict, Publish: c.publish.addresses,
+		By: c.options.Engine.ClusterID, Log: c.log,
+	})
+	c.mu.Lock()
+	c.telling = t
+	c.mu.Unlock()
+	c.tellAll(t)
+	if c.service != nil {
+		r, err := c.service.AddEventHandler(cache.ResourceEventHandlerDetailedFuncs{
+			AddFunc:    func(any, bool) { c.tellAll(t) },
+			UpdateFunc: func(_, _ any) { c.tellAll(t) },
+			DeleteFunc: func(any) { c.tellAll(t) },
+		})
+		if err == nil {
+			defer func() { _ = c.service.RemoveEventHandler(r) }()
+		}
+	}
+	t.run(ctx)
+	c.mu.Lock()
+	c.telling = nil
+	c.mu.Unlock()
+	if c.options.ClearOnShutdown && !errors.Is(context.Cause(ctx), ErrLostLease) {
+		var all []*networkingv1.Ingress
+		c.watch.each(kindIngress, func(o any) { all = append(all, o.(*networkingv1.Ingress)) })
+		if err := c.publish.retract(ctx, c.options.Client, all); err != nil {
+			c.log.Warn("addresses stay in the status of Ingresses", "error", err)
+		}
+	}
+}
+
+// tellAll has every author told, of what they have not been told yet.
+func (c *Controller) tellAll(t *teller) {
+	c.watch.each(kindIngress, func(o any) {
+		ing := o.(*networkingv1.Ingress)
+		t.tell(engine.Ref{Kind: kindIngress, Namespace: ing.Namespace, Name: ing.Name})
+	})
+}
+
+func (c *Controller) verdict(ref engine.Ref) (verdict, bool) {
+	c.mu.Lock()
+	term := c.pushing
+	c.mu.Unlock()
+	if term == nil {
+		return verdict{}, false
+	}
+	return term.ledger.verdict(ref)
+}
+
+// event tells the author of a ConfigMap, if this controller is the one to, and whether
+// it did.
+func (c *Controller) event(about *corev1.ConfigMap, eventtype, reason, message string) bool {
+	r := c.recorder.Load()
+	if r == nil {
+		return false
+	}
+	(*r).Event(about, eventtype, reason, message)
+	return true
+}
