@@ -73,7 +73,7 @@ type Controller struct {
 	publish  *publisher
 	service  cache.SharedIndexInformer // of the Service that is published; may be nil
 	recorder atomic.Pointer[record.EventRecorder]
-	// pushedOnce is set when a gateway had everything for the first time.
+	// pushedOnce is set when a push came to its end for the first time.
 	pushedOnce atomic.Bool
 
 	mu      sync.Mutex
@@ -140,7 +140,7 @@ func (c *Controller) Run(ctx context.Context) error {
 		working.Go(func() { fail(c.shadow.run(ctx)) })
 	}
 	working.Go(func() { c.work(ctx) })
-	working.Go(func() { fail(c.terms(ctx)) })
+	working.Go(func() { fail(c.terms(ctx, fail)) })
 	working.Wait()
 	var failed *failure
 	if errors.As(context.Cause(ctx), &failed) {

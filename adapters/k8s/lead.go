@@ -101,7 +101,8 @@ func (e Election) once(ctx context.Context, client kubernetes.Interface, log *sl
 		return fmt.Errorf("electing a leader: %w", err)
 	}
 	elector.Run(campaign)
-	if state.Load() == elected {
+	// A term that was to begin just when the Lease was lost must not begin any more.
+	if !state.CompareAndSwap(waiting, ended) && state.Load() == elected {
 		<-over
 		if ctx.Err() == nil {
 			log.Warn("this controller no longer leads")

@@ -3,6 +3,7 @@ package k8s
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -19,15 +20,18 @@ type pushTerm struct {
 	pusher     Pusher
 	ledger     *ledger
 	generation uint64
+	// trouble is why no targets could be found, as it was logged last.
+	trouble string
 }
 
-// terms pushes and tells, each for as long as this controller is the one to.
-func (c *Controller) terms(ctx context.Context) error {
+// terms pushes and tells, each for as long as this controller is the one to. fail ends
+// the controller with an error.
+func (c *Controller) terms(ctx context.Context, fail func(error)) error {
 	both := func(ctx context.Context) {
 		c.metrics.leading(true)
 		defer c.metrics.leading(false)
 		var running sync.WaitGroup
-		running.Go(func() { c.push(ctx) })
+		running.Go(func() { fail(c.push(ctx)) })
 		running.Go(func() { c.tell(ctx) })
 		running.Wait()
 	}
@@ -41,7 +45,7 @@ func (c *Controller) terms(ctx context.Context) error {
 	}
 	var running sync.WaitGroup
 	defer running.Wait()
-	running.Go(func() { c.push(ctx) })
+	running.Go(func() { fail(c.push(ctx)) })
 	return e.lead(ctx, c.options.Client, c.log, func(ctx context.Context) {
 		c.metrics.leading(true)
 		defer c.metrics.leading(false)
@@ -49,24 +53,21 @@ func (c *Controller) terms(ctx context.Context) error {
 	})
 }
 
-// push pushes until ctx ends.
-func (c *Controller) push(ctx context.Context) {
+// push pushes until ctx ends. Who cannot, and goes on, would keep others from it.
+func (c *Controller) push(ctx context.Context) error {
 	term := &pushTerm{ledger: newLedger()}
 	pusher, err := c.options.NewPusher(func(p Pushed) { c.pushed(term, p) })
 	if err != nil {
-		c.log.Error("nothing can be pushed", "error", err)
-		<-ctx.Done()
-		return
+		return fmt.Errorf("nothing can be pushed: %w", err)
 	}
 	term.pusher = pusher
 	c.beginPush(term)
-	if err := pusher.Run(ctx); err != nil && ctx.Err() == nil {
-		c.log.Error("pushing has ended", "error", err)
-	}
-	c.metrics.pushEnded()
+	err = pusher.Run(ctx)
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.pushing = nil
+	c.mu.Unlock()
+	c.metrics.pushEnded()
+	return err
 }
 
 // beginPush hands over what is wanted already.
@@ -129,18 +130,30 @@ func (c *Controller) gone(ref engine.Ref) {
 	if c.pushing != nil {
 		c.pushing.ledger.gone(ref)
 	}
+	c.toTell([]engine.Ref{ref}) // who tells forgets it
 }
 
 // pushed is told of every push.
 func (c *Controller) pushed(term *pushTerm, p Pushed) {
 	targets := term.pusher.Targets()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.pushing != term {
+		return // its time is over
+	}
 	c.metrics.pushed(p, targets)
-	logPush(c.log, p)
 	if p.Err == nil && p.Held == "" && p.Generation > 0 {
 		c.pushedOnce.Store(true)
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	// Targets are looked for every second: one line for one trouble with that.
+	trouble := ""
+	if p.Target == "" && p.Err != nil {
+		trouble = p.Err.Error()
+	}
+	if trouble == "" || trouble != term.trouble {
+		logPush(c.log, p)
+	}
+	term.trouble = trouble
 	c.toTell(term.ledger.pushed(p, targets))
 }
 

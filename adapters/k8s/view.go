@@ -52,7 +52,7 @@ func (c *Controller) Handler() http.Handler {
 	})
 }
 
-// hasPushed tells whether a gateway had everything; whoever does not push has nothing
+// hasPushed tells whether a push came to its end; whoever does not push has nothing
 // to wait for but the first decisions.
 func (c *Controller) hasPushed() bool {
 	c.mu.Lock()
