@@ -58,7 +58,7 @@ type check struct {
 //	/debug/shadow                                     what a second one decides otherwise
 //	/debug/pprof/                                     profiles, for `go tool pprof`
 //
-// What is below /debug but profiles is JSON; an error is {"error": "..."}. It holds no secrets, but
+// What is below /debug, but profiles, is JSON; an error is {"error": "..."}. It holds no secrets, but
 // it tells much about the cluster: it is no thing for the public.
 func newDiagnostics(o diagnosticsOptions) http.Handler {
 	slots := make(chan struct{}, atATime)

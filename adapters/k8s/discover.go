@@ -46,8 +46,6 @@ type Endpoint struct {
 type Discoverer struct {
 	d        Discovery
 	informer cache.SharedIndexInformer
-	handled  cache.InformerSynced
-	changed  chan struct{}
 }
 
 // NewDiscoverer asks for EndpointSlices of the one Service only; it calls nobody yet.
@@ -63,34 +61,14 @@ func NewDiscoverer(client kubernetes.Interface, d Discovery) (*Discoverer, error
 		return nil, fmt.Errorf("finding gateways: the port %q is neither a number from 1 to 65535 nor a name", d.Port)
 	}
 	selector := labels.Set{discoveryv1.LabelServiceName: d.Service}.String()
-	x := &Discoverer{d: d, changed: make(chan struct{}, 1)}
+	x := &Discoverer{d: d}
 	x.informer = discoveryinformers.NewFilteredEndpointSliceInformer(client, d.Namespace, 0, cache.Indexers{},
 		func(o *metav1.ListOptions) { o.LabelSelector = selector })
-	r, err := x.informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
-		AddFunc:    func(any) { x.wake() },
-		UpdateFunc: func(_, _ any) { x.wake() },
-		DeleteFunc: func(any) { x.wake() },
-	})
-	if err != nil {
-		return nil, err
-	}
-	x.handled = r.HasSynced
 	return x, nil
 }
 
 // Start follows the Service until ctx ends. It returns at once, and is called once.
 func (x *Discoverer) Start(ctx context.Context) { go x.informer.RunWithContext(ctx) }
-
-// Changed tells that Endpoints may give something else. Changes that nobody waited for
-// are told once.
-func (x *Discoverer) Changed() <-chan struct{} { return x.changed }
-
-func (x *Discoverer) wake() {
-	select {
-	case x.changed <- struct{}{}:
-	default:
-	}
-}
 
 // Endpoints gives the pods that are ready and not about to end, in order of their
 // names. An error says that they are not known, and not that there are none.
@@ -98,7 +76,7 @@ func (x *Discoverer) Endpoints(ctx context.Context) ([]Endpoint, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if !x.handled() {
+	if !x.informer.HasSynced() {
 		return nil, fmt.Errorf("the endpoints of Service %s/%s are not known yet", x.d.Namespace, x.d.Service)
 	}
 	var all []*discoveryv1.EndpointSlice

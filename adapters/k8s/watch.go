@@ -11,6 +11,7 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/metadata"
@@ -213,32 +214,30 @@ func (w *watch) each(kind string, visit func(o any)) {
 // object gives what the API server said as the engine reads it. Informers leave
 // apiVersion and kind out, and share what they give, so these go into a copy.
 func object(o any) (engine.Object, error) {
-	var ref engine.Ref
-	var version string
 	switch x := o.(type) {
 	case *networkingv1.Ingress:
-		head := *x
-		head.APIVersion, head.Kind = networkingv1.SchemeGroupVersion.String(), kindIngress
-		ref, version, o = engine.Ref{Kind: kindIngress, Namespace: x.Namespace, Name: x.Name}, head.APIVersion, &head
+		y := *x
+		return written(&y, &y.TypeMeta, networkingv1.SchemeGroupVersion, kindIngress)
 	case *networkingv1.IngressClass:
-		head := *x
-		head.APIVersion, head.Kind = networkingv1.SchemeGroupVersion.String(), kindIngressClass
-		ref, version, o = engine.Ref{Kind: kindIngressClass, Name: x.Name}, head.APIVersion, &head
+		y := *x
+		return written(&y, &y.TypeMeta, networkingv1.SchemeGroupVersion, kindIngressClass)
 	case *corev1.Service:
-		head := *x
-		head.APIVersion, head.Kind = corev1.SchemeGroupVersion.String(), kindService
-		ref, version, o = engine.Ref{Kind: kindService, Namespace: x.Namespace, Name: x.Name}, head.APIVersion, &head
+		y := *x
+		return written(&y, &y.TypeMeta, corev1.SchemeGroupVersion, kindService)
 	case *corev1.Namespace:
-		head := *x
-		head.APIVersion, head.Kind = corev1.SchemeGroupVersion.String(), kindNamespace
-		ref, version, o = engine.Ref{Kind: kindNamespace, Name: x.Name}, head.APIVersion, &head
+		y := *x
+		return written(&y, &y.TypeMeta, corev1.SchemeGroupVersion, kindNamespace)
 	case *corev1.Secret:
-		head := *x
-		head.APIVersion, head.Kind = corev1.SchemeGroupVersion.String(), kindSecret
-		ref, version, o = engine.Ref{Kind: kindSecret, Namespace: x.Namespace, Name: x.Name}, head.APIVersion, &head
-	default:
-		return engine.Object{}, fmt.Errorf("%T is of no kind that is watched", o)
+		y := *x
+		return written(&y, &y.TypeMeta, corev1.SchemeGroupVersion, kindSecret)
 	}
+	return engine.Object{}, fmt.Errorf("%T is of no kind that is watched", o)
+}
+
+// written writes version and kind into the head of an object, and all of it as JSON.
+func written(o metav1.Object, head *metav1.TypeMeta, version schema.GroupVersion, kind string) (engine.Object, error) {
+	head.APIVersion, head.Kind = version.String(), kind
 	data, err := json.Marshal(o)
-	return engine.Object{Ref: ref, APIVersion: version, JSON: data}, err
+	ref := engine.Ref{Kind: kind, Namespace: o.GetNamespace(), Name: o.GetName()}
+	return engine.Object{Ref: ref, APIVersion: head.APIVersion, JSON: data}, err
 }
