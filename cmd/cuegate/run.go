@@ -52,7 +52,7 @@ With --source kubernetes it watches a cluster instead, tells the authors of Ingr
 in Events and annotations what became of them, and serves health and metrics.`,
 		Example: `  cuegate run
   cuegate run --source manifests --gateway http://localhost:9696 --secret-file secret
-  cuegate run --source kubernetes --gateway-service tyk/gateways:9696`,
+  cuegate run --source kubernetes --gateway-service cuegate/gateways:9696`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if slices.Equal(r.source.in.files, []string{kubernetesSource}) {
