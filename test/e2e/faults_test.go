@@ -7,9 +7,11 @@ import (
 	"math/rand/v2"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/cuegate/cuegate/adapters/tyk/embedded"
@@ -50,19 +52,21 @@ func TestRestartWritesNothing(t *testing.T) {
 	before := w.versions()
 	events := w.countEvents()
 	c = w.start("--publish-address", "192.0.2.7").ready()
-	// It has decided, pushed, and looked at every object when it is stopped in order.
-	eventually(t, "a look at every object", func() bool {
-		return c.metric("cuegate_leader") == "1" && c.metric(`cuegate_objects{outcome="managed"}`) == "20"
+	// What is told comes in order: the others have been looked at when a new one is told.
+	w.cafe(20, "/")
+	eventually(t, "the new one told", func() bool {
+		return w.status("shop", "cafe-20", "outcome") == "served" && len(w.events("shop", "cafe-20")) == 1
 	})
 	c.stop()
-	if n := w.gateway.writes(); n != 0 {
-		t.Errorf("%d writes to the gateway: %v", n, w.gateway.Calls())
+	if n := w.gateway.writes(); n != 1 {
+		t.Errorf("%d writes to the gateway, and not the one that is new: %v", n, w.gateway.Calls())
 	}
+	w.deleteIngress("shop", "cafe-20")
 	if after := w.versions(); after != before {
 		t.Errorf("objects were written: their versions were %s and are %s", before, after)
 	}
-	if n := w.countEvents(); n != events {
-		t.Errorf("there were %d Events and are %d", events, n)
+	if n := w.countEvents(); n != events+1 {
+		t.Errorf("there were %d Events and are %d, with that of the new one", events, n)
 	}
 }
 
@@ -175,8 +179,8 @@ func TestAPIServerRestarts(t *testing.T) {
 	eventually(t, "leads again", func() bool { return c.metric("cuegate_leader") == "1" })
 }
 
-// Watches that end after a second or two, lists that have been compacted away, and a
-// server that answers 429.
+// Watches that end after a second or two, and a server that answers 429 to whoever
+// comes while it is busy.
 func TestWeakAPIServer(t *testing.T) {
 	w := newWorld(t, "rbac.yaml", box.WithoutControllers(), box.Flags("--min-request-timeout=1", "--etcd-compaction-interval=1s",
 		"--max-requests-inflight=3", "--max-mutating-requests-inflight=2", "--enable-priority-and-fairness=false"))
@@ -186,6 +190,34 @@ func TestWeakAPIServer(t *testing.T) {
 		w.cafe(i, "/")
 		w.gateway.serves(fmt.Sprintf("cafe-%d.example.com", i), "/", "http://web.shop:80")
 	}
+}
+
+// The controller sleeps while its watches end, history is compacted and the API server
+// starts anew: the version from which it would go on is known no more (410), and it
+// lists again.
+func TestExpiredWatch(t *testing.T) {
+	w := newWorld(t, "rbac.yaml", box.WithoutControllers(), box.Flags("--etcd-compaction-interval=1s"))
+	w.cafes(3)
+	c := w.start("--leader-elect=false").ready()
+	w.gateway.serves("cafe-2.example.com", "/", "http://web.shop:80")
+	old := w.getIngress("shop", "cafe-2").ResourceVersion
+	c.signal(syscall.SIGSTOP)
+	w.deleteIngress("shop", "cafe-0")
+	w.cafe(1, "/moved")
+	w.cafe(3, "/")
+	eventually(t, "history compacted", func() bool {
+		w.cafe(4, "/") // there has to be something newer
+		_, err := w.client.NetworkingV1().Ingresses("").List(t.Context(),
+			metav1.ListOptions{ResourceVersion: old, ResourceVersionMatch: metav1.ResourceVersionMatchExact, Limit: 1})
+		return apierrors.IsResourceExpired(err)
+	})
+	if err := w.box.Restart(); err != nil {
+		t.Fatal(err)
+	}
+	c.signal(syscall.SIGCONT)
+	w.gateway.answers("cafe-0.example.com", "/", 404)
+	w.gateway.serves("cafe-1.example.com", "/moved", "http://web.shop:80")
+	w.gateway.serves("cafe-3.example.com", "/", "http://web.shop:80")
 }
 
 // kills is how often TestKilled kills the controller.

@@ -396,10 +396,17 @@ func (c *controller) kill() {
 	<-c.ended
 }
 
+func (c *controller) signal(s os.Signal) {
+	c.t.Helper()
+	if err := c.cmd.Process.Signal(s); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
 // stop ends the controller with SIGTERM, and checks that it ends well.
 func (c *controller) stop() {
 	c.t.Helper()
-	_ = c.cmd.Process.Signal(syscall.SIGTERM)
+	c.signal(syscall.SIGTERM)
 	select {
 	case <-c.ended:
 	case <-time.After(40 * time.Second):
