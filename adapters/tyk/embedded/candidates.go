@@ -16,8 +16,8 @@ type Candidate struct {
 	Claims bool
 }
 
-// Candidates lists the APIs whose domain is that of the request, or that have none,
-// in the order in which they are asked.
+// Candidates lists the APIs of the gateway's own port whose domain is that of the
+// request, or that have none, in the order in which they are asked.
 func (g *Gateway) Candidates(r *http.Request) []Candidate {
 	rt := &g.now.Load().router
 	entries := slices.Clone(rt.hosts[hostOf(r)])

@@ -19,6 +19,8 @@ type certificate struct {
 	org         string
 	fingerprint string // SHA-256 of the leaf's DER, in hex
 	leaf        *x509.Certificate
+	// chained is true when other certificates came behind the leaf.
+	chained bool
 	// pair is nil when it came without a private key.
 	pair *tls.Certificate
 }
@@ -64,19 +66,23 @@ func parseCertificate(data []byte, org string, now time.Time) (*certificate, err
 	} else if public == nil || key != nil {
 		return nil, errNotPEM
 	}
-	sum := sha256.Sum256(der)
-	c.fingerprint = hex.EncodeToString(sum[:])
+	c.fingerprint = fingerprint(der)
 	c.id = org + c.fingerprint
 	return c, nil
 }
 
+func fingerprint(der []byte) string {
+	sum := sha256.Sum256(der)
+	return hex.EncodeToString(sum[:])
+}
+
 func (c *certificate) setPair(chain, key []byte, now time.Time) error {
-	block, _ := pem.Decode(chain)
+	block, rest := pem.Decode(chain)
 	leaf, err := x509.ParseCertificate(block.Bytes)
 	if err != nil {
 		return err
 	}
-	c.leaf = leaf
+	c.leaf, c.chained = leaf, len(rest) > 0
 	if key != nil {
 		pair, err := tls.X509KeyPair(chain, key)
 		if err != nil {

@@ -41,6 +41,12 @@ func newPair(t *testing.T, cn string, sans []string, change ...func(*x509.Certif
 
 func sign(t *testing.T, key crypto.Signer, cn string, sans []string, change ...func(*x509.Certificate)) pair {
 	t.Helper()
+	return signBy(t, nil, nil, key, cn, sans, change...)
+}
+
+// signBy makes a certificate that an issuer signs, or itself where there is none.
+func signBy(t *testing.T, issuer *x509.Certificate, by, key crypto.Signer, cn string, sans []string, change ...func(*x509.Certificate)) pair {
+	t.Helper()
 	serial, err := rand.Int(rand.Reader, big.NewInt(1<<62))
 	if err != nil {
 		t.Fatal(err)
@@ -52,7 +58,10 @@ func sign(t *testing.T, key crypto.Signer, cn string, sans []string, change ...f
 	for _, f := range change {
 		f(template)
 	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if issuer == nil {
+		issuer, by = template, key
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, issuer, key.Public(), by)
 	if err != nil {
 		t.Fatal(err)
 	}

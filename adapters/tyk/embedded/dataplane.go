@@ -123,16 +123,3 @@ func proxyError(w http.ResponseWriter, _ *http.Request, err error) {
 	}
 	deny(w, http.StatusInternalServerError, "There was a problem proxying the request")
 }
-
-// cleartextHTTP2 gives a transport that speaks HTTP/2 without TLS, or the very
-// transport when it is of an unknown kind.
-func cleartextHTTP2(t http.RoundTripper) http.RoundTripper {
-	known, ok := t.(*http.Transport)
-	if !ok {
-		return t
-	}
-	clone := known.Clone()
-	clone.Protocols = new(http.Protocols)
-	clone.Protocols.SetUnencryptedHTTP2(true)
-	return clone
-}

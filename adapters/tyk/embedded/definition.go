@@ -15,36 +15,25 @@ type definition struct {
 
 // api holds the fields that this gateway acts on.
 type api struct {
-	ID             string          `json:"api_id"`
-	Protocol       string          `json:"protocol"`
-	ListenPort     int             `json:"listen_port"`
-	Keyless        bool            `json:"use_keyless"`
-	MutualTLS      bool            `json:"use_mutual_tls_auth"`
-	AllowList      bool            `json:"enable_ip_whitelisting"`
-	BlockList      bool            `json:"enable_ip_blacklisting"`
-	Internal       bool            `json:"internal"`
-	Domain         string          `json:"domain"`
-	DomainDisabled bool            `json:"domain_disabled"`
-	Certificates   []string        `json:"certificates"`
-	IsOAS          bool            `json:"is_oas"`
-	Auth           auth            `json:"auth"`
-	AuthConfigs    map[string]auth `json:"auth_configs"`
-	VersionData    versionData     `json:"version_data"`
+	ID             string      `json:"api_id"`
+	Protocol       string      `json:"protocol"`
+	ListenPort     int         `json:"listen_port"`
+	AllowList      bool        `json:"enable_ip_whitelisting"`
+	BlockList      bool        `json:"enable_ip_blacklisting"`
+	Internal       bool        `json:"internal"`
+	Domain         string      `json:"domain"`
+	DomainDisabled bool        `json:"domain_disabled"`
+	Certificates   []string    `json:"certificates"`
+	IsOAS          bool        `json:"is_oas"`
+	VersionData    versionData `json:"version_data"`
 	Versioning     struct {
 		Location string `json:"location"`
 		Key      string `json:"key"`
 	} `json:"definition"`
 	Proxy proxySettings `json:"proxy"`
-}
-
-// auth says where a request carries its key.
-type auth struct {
-	Header        string `json:"auth_header_name"`
-	DisableHeader bool   `json:"disable_header"`
-	UseParam      bool   `json:"use_param"`
-	Param         string `json:"param_name"`
-	UseCookie     bool   `json:"use_cookie"`
-	Cookie        string `json:"cookie_name"`
+	keySettings
+	mutualTLS
+	upstreamCertificates
 }
 
 type versionData struct {
@@ -70,6 +59,9 @@ type proxySettings struct {
 	Strip             bool     `json:"strip_listen_path"`
 	Balance           bool     `json:"enable_load_balancing"`
 	Targets           []string `json:"target_list"`
+	Transport         struct {
+		Insecure bool `json:"ssl_insecure_skip_verify"`
+	} `json:"transport"`
 }
 
 // define makes a definition of what field.decode gave.

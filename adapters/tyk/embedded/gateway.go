@@ -1,8 +1,11 @@
 package embedded
 
 import (
+	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"log/slog"
+	"net"
 	"net/http"
 	"path"
 	"strings"
@@ -21,9 +24,27 @@ type Config struct {
 	// ReloadTick is how often a queued reload is looked for. The default, and
 	// the real gateway's, is a second.
 	ReloadTick time.Duration
+	// Port is listen_port, the gateway's own, for APIs that name it. It counts only
+	// beside Listen.
+	Port int
+	// Listen opens the listener of a port other than the gateway's own, at the load
+	// that brings the first API with that listen_port, and may map it to any address.
+	// It stands for disable_ports_whitelist: without it, such APIs are listed and not
+	// served.
+	Listen func(port int) (net.Listener, error)
+
 	// Transport reaches the upstreams. The default is http.DefaultTransport, with
-	// more idle connections. Targets of scheme h2c want an *http.Transport.
+	// more idle connections. Targets of scheme h2c, Dial, UpstreamCAs and what
+	// definitions say of certificates want an *http.Transport.
 	Transport http.RoundTripper
+	// Dial connects to upstreams. The default is that of the Transport.
+	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
+	// UpstreamCAs are who may sign the certificates of https upstreams. The default is
+	// that of the Transport, and then the roots of the system.
+	UpstreamCAs *x509.CertPool
+	// Keys are what an API with auth tokens lets in. The default is nobody.
+	Keys []string
+
 	// Store has the files and Redis. The default is a new one.
 	Store *Store
 	// Log gets what the real gateway logs about definitions. The default is
@@ -36,12 +57,14 @@ type Gateway struct {
 	config Config
 	store  *Store
 	log    *slog.Logger
-	h2c    http.RoundTripper // for targets of scheme h2c
 	faults Faults
 	calls  calls
+	keys   map[string]bool
 
-	reloads reloads
-	loading sync.Mutex // one load at a time
+	upstreams upstreams
+	listeners listeners
+	reloads   reloads
+	loading   sync.Mutex // one load at a time
 	// now is what is loaded.
 	now atomic.Pointer[generation]
 }
@@ -62,7 +85,12 @@ func New(c Config) *Gateway {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	g := &Gateway{config: c, store: c.Store, log: c.Log, h2c: cleartextHTTP2(c.Transport)}
+	g := &Gateway{config: c, store: c.Store, log: c.Log, keys: map[string]bool{}}
+	for _, key := range c.Keys {
+		g.keys[key] = true
+	}
+	g.upstreams = newUpstreams(c)
+	g.listeners = newListeners()
 	g.reloads.closed = make(chan struct{})
 	g.Restart()
 	g.store.subscribe(g)
@@ -70,10 +98,12 @@ func New(c Config) *Gateway {
 	return g
 }
 
-// Close ends the reload loop. The gateway serves on what it has loaded.
+// Close ends the reload loop, and closes the listeners that Config.Listen opened and
+// their connections. On its own port the gateway serves on what it has loaded.
 func (g *Gateway) Close() {
 	g.store.unsubscribe(g)
 	g.reloads.close()
+	g.listeners.close()
 }
 
 // Restart does what the restart of the process does: the gateway forgets what it
@@ -95,11 +125,7 @@ func (g *Gateway) ResetCalls() { g.calls.reset() }
 // ServeHTTP serves health and the control API, which win on every host, and then
 // the loaded APIs.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if clean := cleanPath(r.URL.Path); clean != r.URL.Path {
-		u := *r.URL
-		u.Path = clean
-		w.Header().Set("Location", u.String())
-		w.WriteHeader(http.StatusMovedPermanently)
+	if redirectToClean(w, r) {
 		return
 	}
 	switch {
@@ -114,6 +140,19 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// redirectToClean answers a path with // or dots in it, and tells whether it did.
+func redirectToClean(w http.ResponseWriter, r *http.Request) bool {
+	clean := cleanPath(r.URL.Path)
+	if clean == r.URL.Path {
+		return false
+	}
+	u := *r.URL
+	u.Path = clean
+	w.Header().Set("Location", u.String())
+	w.WriteHeader(http.StatusMovedPermanently)
+	return true
+}
+
 // cleanPath resolves // and dots and keeps a slash at the end.
 func cleanPath(p string) string {
 	clean := path.Clean("/" + p)
@@ -123,10 +162,11 @@ func cleanPath(p string) string {
 	return clean
 }
 
-// GetCertificate is for a tls.Config: it chooses, by the server name, among the
-// certificates of the loaded APIs. It returns nil when none fits, so that the
-// certificates of the tls.Config itself are the default, and without those the
-// handshake ends with the alert unrecognized_name.
+// GetCertificate is for the tls.Config of the gateway's own port: it chooses, by the
+// server name, among the certificates of the loaded APIs on that port. It returns nil
+// when none fits, so that the certificates of the tls.Config itself are the default,
+// and without those the handshake ends with the alert unrecognized_name. For APIs with
+// mutual TLS, the tls.Config has to ask for client certificates.
 func (g *Gateway) GetCertificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	return g.now.Load().pool.choose(hello.ServerName), nil
 }

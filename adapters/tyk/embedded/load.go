@@ -12,9 +12,14 @@ import (
 type generation struct {
 	// byID is what the control API knows. Of two files with one id, it is the one
 	// that was loaded last, although both are served.
-	byID   map[string]*spec
+	byID map[string]*spec
+	// certs are those that the APIs name, by id, as far as the store had them.
+	certs map[string]*certificate
+	// router and pool are those of the gateway's own port.
 	router router
 	pool   pool
+	// ports are the others.
+	ports map[int]*port
 	// loaded is false until there was an API to load.
 	loaded bool
 }
@@ -49,7 +54,7 @@ func (g *Gateway) load(prev *generation) {
 	specs := g.readFiles(prev)
 	if len(specs) == 0 && len(prev.byID) == 0 {
 		g.log.Warn("No API Definitions found, not reloading")
-		g.now.Store(prev)
+		g.swapIn(prev)
 		return
 	}
 	slices.SortStableFunc(specs, compareSpecs)
@@ -57,20 +62,39 @@ func (g *Gateway) load(prev *generation) {
 	for _, s := range specs {
 		claims[s.claim()]++
 	}
-	next := &generation{byID: make(map[string]*spec, len(specs)), loaded: true}
+	next := &generation{byID: make(map[string]*spec, len(specs)), ports: map[int]*port{}, loaded: true}
+	next.certs = g.findCertificates(specs, prev.certs)
+	own := make([]*spec, 0, len(specs))
+	others := map[int][]*spec{}
 	builder := newRouterBuilder(g.config.CustomDomains, &prev.router)
 	for _, s := range specs {
 		id := s.def.api.ID
 		if s != prev.byID[id] {
 			g.process(s, claims, prev.byID[id])
 		}
-		builder.add(s.route)
 		next.byID[id] = s
+		if n := g.otherPort(&s.def.api); n != 0 {
+			others[n] = append(others[n], s)
+			continue
+		}
+		own = append(own, s)
+		builder.add(s.route)
 	}
 	next.router = builder.router
-	next.pool = g.fillPool(specs, prev.pool)
-	g.now.Store(next)
+	next.pool = g.fillPool(own, next.certs)
+	for n, specs := range others {
+		next.ports[n] = g.makePort(n, specs, prev.ports[n], next.certs)
+	}
+	g.swapIn(next)
 	g.log.Info("API reload complete", "apis", len(specs))
+}
+
+// swapIn serves a generation from now on, and leaves what only the one before
+// needed.
+func (g *Gateway) swapIn(next *generation) {
+	g.now.Store(next)
+	g.upstreams.keep(next.certs)
+	g.listen(next.ports)
 }
 
 // readFiles gives a spec for each file that can be loaded, in the order of file

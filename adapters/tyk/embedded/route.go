@@ -14,9 +14,14 @@ import (
 
 // A route is one API, ready to serve.
 type route struct {
+	gateway *Gateway
 	api     *api
 	domain  string
 	pattern *pattern
+	// protocol and port are what a request has to come by, on a router that is shared
+	// by several of them: "" and 0 are any.
+	protocol string
+	port     int
 	// idPath is /<api_id>/, where every API is mounted as well.
 	idPath string
 	strict bool
@@ -33,9 +38,15 @@ type route struct {
 func (g *Gateway) newRoute(s *spec) *route {
 	a := &s.def.api
 	rt := &route{
-		api: a, domain: a.domain(), pattern: s.pattern,
+		gateway: g, api: a, domain: a.domain(), pattern: s.pattern,
 		idPath: "/" + a.ID + "/", strict: g.config.StrictRoutes,
 		chokes: chokes(a), targets: targets(a),
+	}
+	switch {
+	case g.config.Listen == nil:
+		rt.protocol, rt.port = a.Protocol, a.ListenPort
+	case g.otherPort(a) == 0:
+		rt.protocol = a.Protocol
 	}
 	if g.config.CustomDomains && s.pattern.re != nil && isTemplate(rt.domain) {
 		if _, err := muxRoute(rt.domain, s.listenPath); err != nil {
@@ -44,26 +55,23 @@ func (g *Gateway) newRoute(s *spec) *route {
 	}
 	rt.proxy = httputil.ReverseProxy{
 		Rewrite:      rt.rewrite,
-		Transport:    g.config.Transport,
+		Transport:    g.transportOf(rt),
 		ErrorHandler: proxyError,
 		ErrorLog:     discard,
-	}
-	if len(rt.targets) > 0 && rt.targets[0].Scheme == "h2c" {
-		rt.proxy.Transport = g.h2c
 	}
 	return rt
 }
 
 // claims tells whether the request is this API's, its host apart. An API of
-// another protocol or port than the listener's is not on that listener's router.
+// another protocol or port than the listener's is not served by that listener.
 func (rt *route) claims(r *http.Request) bool {
 	if !strings.HasPrefix(r.URL.Path, rt.idPath) && !rt.pattern.match(r.URL.Path) {
 		return false
 	}
-	if p := rt.api.Protocol; p != "" && p != protocolOf(r) {
+	if rt.protocol != "" && rt.protocol != protocolOf(r) {
 		return false
 	}
-	return rt.api.ListenPort == 0 || rt.api.ListenPort == portOf(r)
+	return rt.port == 0 || rt.port == portOf(r)
 }
 
 // admits tells whether strict routes let a request through that the API has
@@ -72,7 +80,8 @@ func (rt *route) admits(path string) bool {
 	return !rt.strict || strings.HasPrefix(path, rt.idPath) || rt.pattern.admits(path)
 }
 
-// serve asks for the version, then for a key, and then the upstream.
+// serve asks for the version, then for the caller's certificate and key, and then
+// the upstream.
 func (rt *route) serve(w http.ResponseWriter, r *http.Request) {
 	if rt.chokes {
 		panic(http.ErrAbortHandler)
@@ -81,16 +90,12 @@ func (rt *route) serve(w http.ResponseWriter, r *http.Request) {
 		deny(w, http.StatusForbidden, why)
 		return
 	}
-	if why := rt.api.refuseCaller(); why != "" {
+	if why := rt.gateway.refuseCaller(rt.api, r); why != "" {
 		deny(w, http.StatusForbidden, why)
 		return
 	}
-	if !rt.api.Keyless {
-		if !rt.api.hasKey(r) {
-			deny(w, http.StatusUnauthorized, "Authorization field missing")
-			return
-		}
-		deny(w, http.StatusForbidden, "Access to this API has been disallowed")
+	if status, why := rt.gateway.refuseKey(rt.api, r); why != "" {
+		deny(w, status, why)
 		return
 	}
 	rt.proxy.ServeHTTP(w, r)
@@ -134,48 +139,6 @@ func (a *api) refuseVersion(r *http.Request) string {
 		return "This API version does not seem to exist"
 	}
 	return ""
-}
-
-// refuseCaller refuses everybody where callers are to be told apart by what is not
-// looked at here: an API that relies on it shall not be open.
-func (a *api) refuseCaller() string {
-	switch {
-	case a.MutualTLS:
-		return "Client TLS certificate is required"
-	case a.AllowList, a.BlockList:
-		return "Access from this IP has been disallowed"
-	}
-	return ""
-}
-
-// hasKey tells whether a request carries a key where the API looks for it.
-func (a *api) hasKey(r *http.Request) bool {
-	where := a.Auth
-	if token, ok := a.AuthConfigs["authToken"]; ok {
-		where = token
-	}
-	header := where.Header
-	if header == "" {
-		header = "Authorization"
-	}
-	if !where.DisableHeader && r.Header.Get(header) != "" {
-		return true
-	}
-	if where.UseParam && r.URL.Query().Get(or(where.Param, header)) != "" {
-		return true
-	}
-	if !where.UseCookie {
-		return false
-	}
-	cookie, err := r.Cookie(or(where.Cookie, header))
-	return err == nil && cookie.Value != ""
-}
-
-func or(text, otherwise string) string {
-	if text == "" {
-		return otherwise
-	}
-	return text
 }
 
 // pathVariable is how the gateway writes a variable in a path of a white list.

@@ -66,13 +66,17 @@ func first(entries []entry, r *http.Request, best *entry) *entry {
 	return best
 }
 
-// serve is the data plane.
+// serve is the data plane of the gateway's own port.
 func (g *generation) serve(w http.ResponseWriter, r *http.Request) {
 	if !g.loaded {
 		http.NotFound(w, r)
 		return
 	}
-	route := g.router.find(r)
+	g.router.serve(w, r)
+}
+
+func (rt *router) serve(w http.ResponseWriter, r *http.Request) {
+	route := rt.find(r)
 	if route == nil || !route.admits(r.URL.Path) {
 		notFound(w)
 		return
