@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// Certificate is a server certificate that definitions of an object name.
+// Certificate is one that definitions of an object name.
 type Certificate struct {
 	// ID is the one that Tyk will give it: the organisation, and the SHA-256 of the
 	// leaf's DER in lower-case hexadecimal (Tyk Gateway v5.11.1, measured).
@@ -28,6 +28,10 @@ type Certificate struct {
 	// PEM holds the chain, the leaf first, and the key; it is empty where the Secret
 	// has no key.
 	PEM PrivatePEM
+	// Public is set for one that a definition lets in: PEM has no key, which is none of
+	// the callee's business. The same certificate may be there with its key, for the
+	// callers.
+	Public bool
 }
 
 // PrivatePEM holds a private key, and prints as "[redacted]".

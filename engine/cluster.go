@@ -25,6 +25,10 @@ type Cluster struct {
 	certs     map[string]keyPair // of TLS secrets, by "namespace/name"
 	broken    map[string]string  // why a TLS secret holds no pair that can be served
 	claims    map[string][]claim // by host
+	// meshServers and meshClients are the certificates of the mesh, by the namespace of
+	// their Secrets and by whom they are for; meshSecrets say which Secret is which.
+	meshServers, meshClients map[string]map[string]meshPair
+	meshSecrets              map[string]meshSecretOf // by "namespace/name"
 	// inhabited counts, for the namespaces that exist, those given and what lives in
 	// them.
 	inhabited map[string]int

@@ -36,6 +36,7 @@ func (w *walk) end(err error) (Desired, Explanation, error) {
 func (w *walk) hold(reasons []Reason) {
 	w.desired.Outcome, w.desired.Reasons = Held, reasons
 	w.desired.Definitions, w.desired.Certificates = nil, nil
+	w.desired.Service = nil
 	w.explanation.Definitions = nil
 }
 
@@ -112,15 +113,12 @@ func (w *walk) settle(d *draft, decision policy.Decision, invalid []Reason) (sto
 	if err := w.checkAllowed(d, decision); err != nil {
 		return true, err
 	}
-	if len(d.routes) == 0 {
-		w.ignore(Reason{ID: "no-routes", Field: "spec.rules", Msg: "The Ingress has no paths and no default backend, so there is nothing to serve.",
-			Fix: "Add paths under spec.rules[].http, or a spec.defaultBackend."})
-		return true, nil
-	}
-	w.desired.Template = decision.Template
-	w.explanation.Template = decision.Template
-	w.step("decide", Reason{ID: "managed", Msg: fmt.Sprintf("The object is ours; its template is %s.", decision.Template)})
 	return false, nil
+}
+
+func (w *walk) managed(templates string) {
+	w.desired.Template, w.explanation.Template = templates, templates
+	w.step("decide", Reason{ID: "managed", Msg: fmt.Sprintf("The object is ours; its template is %s.", templates)})
 }
 
 // checkAllowed holds policies to their word: every override is either allowed or

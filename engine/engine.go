@@ -3,6 +3,8 @@ package engine
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/cuegate/cuegate/engine/internal/listenpath"
 )
@@ -19,6 +21,9 @@ type Config struct {
 	// gateways that run strict routes (http_server_options.enable_strict_routes),
 	// and refuses wildcard hosts.
 	PlainPaths bool
+	// MeshNamespace is where the certificates of the mesh are; see Identity. Others are
+	// not looked at.
+	MeshNamespace string
 }
 
 // Engine decides about objects. It is safe for concurrent use.
@@ -61,6 +66,15 @@ type Desired struct {
 	Created string
 	// Definitions are in the order of the object's rules; none unless managed.
 	Definitions []Definition
+	// Patch is what brings a workload to what is decided, a JSON Patch (RFC 6902); nil
+	// where it is as it should be, and when it was refused. The workload with the patch
+	// applied gives none.
+	Patch []byte
+	// Service is the Service by which sidecars find a workload; nil unless managed.
+	Service []byte
+	// Identities are the certificates of the mesh that it needs. While one is missing
+	// the object is held, without an error: it is nobody's fault.
+	Identities []Identity
 	// Certificates that the definitions name and that come from Secrets, by ID.
 	Certificates []Certificate
 	// Reasons say why the object is ignored or held.
@@ -84,6 +98,8 @@ type Definition struct {
 	Hash string
 	// Certificates are the ids of those that it names and that come from Secrets.
 	Certificates []string
+	// Checked are those of them that callers may show: it needs no keys of them.
+	Checked []string
 	// JSON is the definition: keys sorted, no white space, no newline at the end.
 	JSON []byte
 }
@@ -103,7 +119,7 @@ func (e *Engine) Explain(ctx context.Context, o Object, around Cluster) (Desired
 
 func (e *Engine) decide(ctx context.Context, o Object, around Cluster, trace bool) (Desired, Explanation, error) {
 	w := &walk{engine: e, trace: trace, desired: Desired{Object: o.Ref}, explanation: Explanation{Object: o.Ref.String()}}
-	if !o.ingress() {
+	if !o.ingress() && !o.workload() {
 		w.ignore(Reason{ID: "kind-unknown", Msg: fmt.Sprintf("Objects of kind %s (%s) are not handled.", clip(o.Kind), clip(o.APIVersion))})
 		return w.end(nil)
 	}
@@ -117,6 +133,9 @@ func (w *walk) guarded(ctx context.Context, o Object, around Cluster) (err error
 			err = w.broken("engine", Reason{ID: "engine-failed", Msg: fmt.Sprintf("The engine failed on the object: %s.", clip(fmt.Sprint(p)))})
 		}
 	}()
+	if o.workload() {
+		return w.workload(ctx, o, around)
+	}
 	return w.ingress(ctx, o, around)
 }
 
@@ -131,9 +150,70 @@ func (w *walk) ingress(ctx context.Context, o Object, around Cluster) error {
 	if stop, err := w.settle(d, decision, invalid); stop {
 		return err
 	}
+	if len(d.routes) == 0 {
+		w.ignore(Reason{ID: "no-routes", Field: "spec.rules", Msg: "The Ingress has no paths and no default backend, so there is nothing to serve.",
+			Fix: "Add paths under spec.rules[].http, or a spec.defaultBackend."})
+		return nil
+	}
+	w.managed(decision.Template)
+	for i := range d.routes {
+		d.routes[i].template = decision.Template
+	}
 	finished, err := w.render(d, decision)
 	if err != nil {
 		return err
 	}
 	return w.validate(ctx, d, decision.Set, finished)
+}
+
+// workload runs down the stages for a workload: its ways through the mesh, then the
+// sidecar.
+func (w *walk) workload(ctx context.Context, o Object, around Cluster) error {
+	d, invalid := w.engine.newWorkloadFacts(o, around)
+	w.gathered(d, invalid)
+	decision, err := w.decision(ctx, d)
+	if err != nil {
+		return err
+	}
+	if stop, err := w.settle(d, decision, invalid); stop {
+		if err == nil {
+			w.desired.Patch, err = withoutSidecar(d)
+		}
+		return err
+	}
+	if err := w.checkSecured(d, decision.Set); err != nil {
+		return err
+	}
+	w.engine.layRoutes(d, decision)
+	w.managed(strings.Join(templatesOf(d.routes), ", "))
+	finished, err := w.render(d, decision)
+	if err != nil {
+		return err
+	}
+	pending, err := w.secure(d, decision.Mesh, finished)
+	if err != nil {
+		return err
+	}
+	if err := w.validate(ctx, d, decision.Set, finished); err != nil {
+		return err
+	}
+	if err := w.inject(d, decision.Mesh); err != nil {
+		return err
+	}
+	w.desired.Identities = d.identities(decision.Mesh)
+	if len(pending) > 0 {
+		w.step("validate", pending...)
+		w.hold(pending)
+	}
+	return nil
+}
+
+func templatesOf(routes []route) []string {
+	var names []string
+	for _, r := range routes {
+		if !slices.Contains(names, r.template) {
+			names = append(names, r.template)
+		}
+	}
+	return names
 }

@@ -97,7 +97,7 @@ func (w *walk) origin(d *draft, sets []policy.Set, x *rendered, path string) (fr
 			return "policy", s.ID, ""
 		}
 	}
-	for _, o := range slices.Backward(d.overrides) {
+	for _, o := range slices.Backward(d.overridesOf(x.route.facts.Role)) {
 		if covered(parts, o.path) {
 			return "annotation", o.key, ""
 		}

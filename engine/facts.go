@@ -18,12 +18,13 @@ import (
 type Facts struct {
 	Object              ObjectFacts          `json:"object"`
 	Namespace           NamespaceFacts       `json:"namespace"`
-	Class               ClassFacts           `json:"class"`
+	Class               *ClassFacts          `json:"class,omitempty"`
 	DefaultClasses      []DefaultClass       `json:"defaultClasses"`
 	Templates           []string             `json:"templates"`
 	TemplateAnnotations []TemplateAnnotation `json:"templateAnnotations"`
 	Overrides           []OverrideFacts      `json:"overrides"`
 	Routes              []RouteFacts         `json:"routes"`
+	Workload            *WorkloadFacts       `json:"workload,omitempty"`
 	Definitions         []DefinitionFacts    `json:"definitions,omitempty"`
 }
 
@@ -109,31 +110,15 @@ func (e *Engine) newFacts(o Object, around Cluster) (*draft, []Reason) {
 	}
 	d.ingress = ing
 	d.created = ing.CreationTimestamp.Time
+	d.gather(e, orEmpty(ing.Labels), orEmpty(ing.Annotations))
 	f := &d.facts
-	f.Object = ObjectFacts{
-		APIVersion:  o.APIVersion,
-		Kind:        o.Kind,
-		Namespace:   o.Namespace,
-		Name:        o.Name,
-		Labels:      orEmpty(ing.Labels),
-		Annotations: orEmpty(ing.Annotations),
-		Created:     formatTime(d.created),
-	}
-	labels, known := around.namespaces[o.Namespace]
-	f.Namespace = NamespaceFacts{Name: o.Namespace, Labels: orEmpty(labels), Known: known}
 	var class *string
 	if a, ok := ing.Annotations[classAnnotation]; ok {
 		class = &a
 	}
-	f.Class = around.classFacts(ing.Spec.IngressClassName, class)
+	named := around.classFacts(ing.Spec.IngressClassName, class)
+	f.Class = &named
 	f.DefaultClasses = around.defaultClasses()
-	f.Templates = e.bundle.templates.Names()
-	f.TemplateAnnotations = []TemplateAnnotation{}
-	for _, k := range []string{ownTemplateAnnotation, templateAnnotation} {
-		if v, ok := ing.Annotations[k]; ok {
-			f.TemplateAnnotations = append(f.TemplateAnnotations, TemplateAnnotation{k, v})
-		}
-	}
 	if err != nil {
 		f.Overrides, f.Routes = []OverrideFacts{}, []RouteFacts{}
 		return d, reasons
@@ -141,6 +126,30 @@ func (e *Engine) newFacts(o Object, around Cluster) (*draft, []Reason) {
 	reasons = append(reasons, e.readOverrides(d)...)
 	reasons = append(reasons, e.readRoutes(d, around)...)
 	return d, reasons
+}
+
+// gather fills in what is known of every kind of object.
+func (d *draft) gather(e *Engine, labels, annotations map[string]string) {
+	o, f := d.object, &d.facts
+	f.Object = ObjectFacts{
+		APIVersion:  o.APIVersion,
+		Kind:        o.Kind,
+		Namespace:   o.Namespace,
+		Name:        o.Name,
+		Labels:      labels,
+		Annotations: annotations,
+		Created:     formatTime(d.created),
+	}
+	home, known := d.around.namespaces[o.Namespace]
+	f.Namespace = NamespaceFacts{Name: o.Namespace, Labels: orEmpty(home), Known: known}
+	f.DefaultClasses = []DefaultClass{}
+	f.Templates = e.bundle.templates.Names()
+	f.TemplateAnnotations = []TemplateAnnotation{}
+	for _, k := range []string{ownTemplateAnnotation, templateAnnotation} {
+		if v, ok := annotations[k]; ok {
+			f.TemplateAnnotations = append(f.TemplateAnnotations, TemplateAnnotation{k, v})
+		}
+	}
 }
 
 // annotationBytes counts as the API server does.
@@ -163,7 +172,9 @@ func onlyKey(m map[string]string, key string) map[string]string {
 type draft struct {
 	object    Object
 	around    Cluster
-	ingress   *networkingv1.Ingress
+	ingress   *networkingv1.Ingress // nil unless it is one
+	workload  *workload             // nil unless it is one
+	injected  *injected             // what a workload lists as injected, or nil
 	created   time.Time
 	facts     Facts
 	input     policy.Input // the facts, for the policies
@@ -171,7 +182,9 @@ type draft struct {
 	routes    []route
 	// certificates of the routes, by id.
 	certificates map[string]Certificate
-	warnings     []Reason
+	// publics are those whose keys callers have, by id.
+	publics  map[string]Certificate
+	warnings []Reason
 }
 
 // classFacts tells of the class that an Ingress names in its field or its annotation,

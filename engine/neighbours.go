@@ -38,6 +38,9 @@ func NewNeighbours() *Neighbours {
 			certs:       map[string]keyPair{},
 			broken:      map[string]string{},
 			claims:      map[string][]claim{},
+			meshServers: map[string]map[string]meshPair{},
+			meshClients: map[string]map[string]meshPair{},
+			meshSecrets: map[string]meshSecretOf{},
 			inhabited:   map[string]int{"default": 1, "kube-system": 1, "kube-public": 1, "kube-node-lease": 1},
 		},
 		hosts:   map[Ref][]string{},
@@ -120,6 +123,7 @@ func (n *Neighbours) add(o Object) error {
 		}
 		if ok {
 			c.certs[key(o.Namespace, o.Name)] = pair
+			c.addMesh(o)
 		}
 	}
 	return nil
@@ -172,6 +176,7 @@ func (n *Neighbours) Delete(o Object) {
 	case "Secret":
 		delete(c.certs, key(o.Namespace, o.Name))
 		delete(c.broken, key(o.Namespace, o.Name))
+		c.deleteMesh(o)
 	}
 }
 

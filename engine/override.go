@@ -61,6 +61,7 @@ const (
 // override is one value that an annotation sets.
 type override struct {
 	key   string   // of the annotation
+	role  string   // of the one definition of a workload that it is for, or ""
 	path  []string // in the definition
 	value any      // as encoding/json decodes with UseNumber
 }
@@ -71,8 +72,15 @@ func (o override) field() string { return "metadata.annotations[" + o.key + "]" 
 func (e *Engine) readOverrides(d *draft) []Reason {
 	d.facts.Overrides = []OverrideFacts{}
 	var reasons []Reason
-	for _, k := range slices.Sorted(maps.Keys(d.ingress.Annotations)) {
-		found, r := parseAnnotation(k, d.ingress.Annotations[k])
+	annotations := d.facts.Object.Annotations
+	for _, k := range slices.Sorted(maps.Keys(annotations)) {
+		if d.workload == nil && strings.HasPrefix(k, injectorDomain) {
+			continue // on an Ingress they mean nothing
+		}
+		found, r := parseAnnotation(k, annotations[k])
+		if d.workload != nil {
+			found = byRole(found)
+		}
 		if r == nil {
 			r = e.checkOverrides(found)
 		}
@@ -89,24 +97,87 @@ func (e *Engine) readOverrides(d *draft) []Reason {
 	slices.SortStableFunc(d.overrides, func(a, b override) int {
 		return cmp.Or(cmp.Compare(len(a.path), len(b.path)), cmp.Compare(a.key, b.key), slices.Compare(a.path, b.path))
 	})
-	refused, warnings := doubled(d.overrides)
-	d.warnings = append(d.warnings, warnings...)
-	return append(reasons, refused...)
+	for _, role := range d.roles() {
+		refused, warnings := doubled(d.overridesOf(role))
+		d.warnings = addNew(d.warnings, warnings)
+		reasons = addNew(reasons, refused)
+	}
+	return reasons
+}
+
+// roles are those of the definitions that the object can have.
+func (d *draft) roles() []string {
+	if d.workload != nil {
+		return []string{roleInbound, roleMesh}
+	}
+	return []string{roleIngress}
+}
+
+// overridesOf are the overrides for definitions of the role: what is said for one role
+// comes after what is said for all.
+func (d *draft) overridesOf(role string) []override {
+	if d.workload == nil {
+		return d.overrides
+	}
+	var all []override
+	for _, mine := range []string{"", role} {
+		for _, o := range d.overrides {
+			if o.role == mine {
+				all = append(all, o)
+			}
+		}
+	}
+	return all
+}
+
+func addNew(list, more []Reason) []Reason {
+	for _, r := range more {
+		if !slices.Contains(list, r) {
+			list = append(list, r)
+		}
+	}
+	return list
+}
+
+// byRole reads the roles in front of paths: inbound.use_keyless sets use_keyless of the
+// definition inbound.
+func byRole(found []override) []override {
+	var all []override
+	for _, o := range found {
+		role := o.path[0]
+		if role != roleInbound && role != roleMesh {
+			all = append(all, o)
+			continue
+		}
+		object, ok := o.value.(map[string]any)
+		if len(o.path) > 1 || !ok {
+			// A role with a value that is no object is left as it is: no path of the
+			// definition is called so.
+			if len(o.path) > 1 {
+				o.role, o.path = role, o.path[1:]
+			}
+			all = append(all, o)
+			continue
+		}
+		for _, k := range slices.Sorted(maps.Keys(object)) {
+			all = append(all, override{key: o.key, role: role, path: splitPath(k), value: object[k]})
+		}
+	}
+	return all
 }
 
 // isOverride tells whether the annotation may set values.
 func isOverride(k string) bool {
-	return k == overrideAnnotation || isMeant(k) && k != ownTemplateAnnotation && k != templateAnnotation
+	return k == overrideAnnotation || isMeant(k) && !slices.Contains(notOverrides, k)
 }
+
+// notOverrides are annotations of ours that set no values.
+var notOverrides = slices.Concat([]string{ownTemplateAnnotation, templateAnnotation, inboundTemplateAnnotation, meshTemplateAnnotation}, injectorAnnotations)
 
 // meant matches keys whose author had us in mind, however he spelt it.
 var meant = regexp.MustCompile(`(?i)tyk\.?io|cuegate`)
 
-// isMeant tells whether the key is for Ingresses of ours; those of the injector are for
-// workloads.
-func isMeant(k string) bool {
-	return meant.MatchString(k) && !strings.HasPrefix(k, "injector.tyk.io/")
-}
+func isMeant(k string) bool { return meant.MatchString(k) }
 
 // parseAnnotation gives the overrides of one annotation; none when it is not
 // about overrides at all. What looks like an annotation of ours and is none could
@@ -131,11 +202,11 @@ func parseAnnotation(k, v string) ([]override, *Reason) {
 	if want != "" {
 		return nil, &Reason{ID: "override-value", Msg: fmt.Sprintf("The value of the annotation is not %s.", want), Fix: "Correct the value, or remove the annotation."}
 	}
-	return []override{{k, path, value}}, nil
+	return []override{{key: k, path: path, value: value}}, nil
 }
 
 func unknownAnnotation(k, name string) *Reason {
-	known := []string{overrideAnnotation, ownTemplateAnnotation, templateAnnotation}
+	known := append([]string{overrideAnnotation}, notOverrides...)
 	for s := range setters {
 		known = append(known, s+setterDomain+"/"+name)
 	}
@@ -215,7 +286,7 @@ func parseOwn(text string) ([]override, *Reason) {
 		if r := checkPath(path); r != nil {
 			return nil, r
 		}
-		found = append(found, override{overrideAnnotation, path, object[k]})
+		found = append(found, override{key: overrideAnnotation, path: path, value: object[k]})
 	}
 	return found, nil
 }
@@ -385,17 +456,17 @@ func doubled(list []override) (reasons, warnings []Reason) {
 		eachLeaf(o.path, o.value, func(path []string, _ any) {
 			leaf := schema.Join(path)
 			clash := func(first override) { refused = setTwice(leaf, first, o) }
-			if first, ok := seen[leaf]; ok && len(first.path) == len(o.path) {
+			if first, ok := seen[leaf]; ok && len(first.path) == len(o.path) && first.role == o.role {
 				clash(first)
 			} else if ok {
 				replaced = &Reason{ID: "override-without-effect", Field: first.field(),
 					Msg: fmt.Sprintf("%s sets %s more closely, so this annotation has no effect there.", clip(o.key), clip(leaf))}
 			}
-			if first, ok := within[leaf]; ok {
+			if first, ok := within[leaf]; ok && first.role == o.role {
 				clash(first)
 			}
 			for i := 1; i < len(path); i++ {
-				if first, ok := seen[schema.Join(path[:i])]; ok {
+				if first, ok := seen[schema.Join(path[:i])]; ok && first.role == o.role {
 					clash(first)
 				}
 			}

@@ -32,6 +32,12 @@ type Live struct {
 	Certificates []string
 }
 
+// ListenOf gives what Definition.Listen is, of a definition as the gateway gives it.
+func ListenOf(definition []byte) string {
+	at := gjson.GetManyBytes(definition, "config_data."+markKey+".scope", "domain", "proxy.listen_path")
+	return listenAs(at[0].String(), at[1].String(), at[2].String())
+}
+
 // ParseLive reads a definition as the gateway gives it. ok is false when it does
 // not carry the mark of the cluster: then it is not ours.
 func ParseLive(clusterID string, definition []byte) (l Live, ok bool) {
@@ -51,7 +57,7 @@ func ParseLive(clusterID string, definition []byte) (l Live, ok bool) {
 		ID:     gjson.GetBytes(definition, "api_id").String(),
 		Owner:  owner,
 		Match:  m.Get("match").String(),
-		Listen: gjson.GetBytes(definition, "domain").String() + gjson.GetBytes(definition, "proxy.listen_path").String(),
+		Listen: ListenOf(definition),
 		Hash:   m.Get("hash").String(),
 
 		Certificates: certificates,

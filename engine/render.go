@@ -39,17 +39,18 @@ func (w *walk) render(d *draft, decision policy.Decision) ([]rendered, error) {
 func (w *walk) renderRoute(d *draft, r route, decision policy.Decision) (rendered, error) {
 	templates := w.engine.bundle.templates
 	var values []byte
-	if len(d.overrides)+len(decision.Set) > 0 {
+	overrides := d.overridesOf(r.facts.Role)
+	if len(overrides)+len(decision.Set) > 0 {
 		var err error
-		values, err = w.engine.values(d.overrides, decision.Set, func() ([]byte, error) {
-			plain, err := templates.Render(decision.Template, r.in, nil)
+		values, err = w.engine.values(overrides, decision.Set, func() ([]byte, error) {
+			plain, err := templates.Render(r.template, r.in, nil)
 			return plain.JSON, err
 		})
 		if err != nil {
 			return rendered{}, w.templateError(d, r, decision, err)
 		}
 	}
-	out, err := templates.Render(decision.Template, r.in, values)
+	out, err := templates.Render(r.template, r.in, values)
 	if err != nil {
 		return rendered{}, w.templateError(d, r, decision, err)
 	}
@@ -68,7 +69,7 @@ func (w *walk) renderRoute(d *draft, r route, decision policy.Decision) (rendere
 // that contradicts what the template fixes, of a route that the template does not
 // want, or of the template.
 func (w *walk) templateError(d *draft, r route, decision policy.Decision, err error) error {
-	name := decision.Template
+	name := r.template
 	var f *template.Fault
 	if !errors.As(err, &f) {
 		return w.broken("render", Reason{ID: "template-failed", Field: r.facts.Field, Msg: fmt.Sprintf("The template %s failed: %s.", name, err)})
@@ -82,7 +83,7 @@ func (w *walk) templateError(d *draft, r route, decision policy.Decision, err er
 		place = strings.Replace(place, ": )", ")", 1)
 	}
 	path := schema.Join(f.Path)
-	for _, o := range d.overrides {
+	for _, o := range d.overridesOf(r.facts.Role) {
 		if len(f.Path) > 0 && covered(f.Path, o.path) {
 			return w.refuse("render", Reason{ID: "override-fixed", Field: o.field(),
 				Msg: fmt.Sprintf("The annotation contradicts the template %s, which fixes %s%s.", name, path, place),

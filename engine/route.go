@@ -20,6 +20,7 @@ import (
 // RouteFacts is #RouteFacts.
 type RouteFacts struct {
 	ID           string       `json:"id"`
+	Role         string       `json:"role"`
 	Field        string       `json:"field"`
 	Host         string       `json:"host"`
 	HostKind     string       `json:"hostKind"`
@@ -56,13 +57,22 @@ type Claim struct {
 // pathTypeDefault is the path type of the default backend.
 const pathTypeDefault = "Default"
 
-// route is one (rule, path) of an Ingress, or its default backend.
+// route is one (rule, path) of an Ingress, its default backend, or a way through the
+// mesh.
 type route struct {
 	facts RouteFacts
 	// match is what the route takes; routes of one match are in conflict.
 	match  string
 	domain string
 	in     template.In
+	// template is the name of the one that renders it.
+	template string
+
+	// Of a workload only: scope is the tag of the sidecars that load the definition,
+	// group that of the callers among them. shown and checked are the ids of mesh
+	// certificates that the definition shows, or lets in.
+	scope, group   string
+	shown, checked []string
 }
 
 // readRoutes reads all routes of the draft's Ingress. A route that is wrong comes
@@ -176,6 +186,7 @@ func (r *routeReader) add(at string, match listenpath.Route, x route, backendFie
 		return
 	}
 	o := r.draft.object
+	x.facts.Role = roleIngress
 	x.facts.HostKind = hostKinds[match.HostKind()]
 	x.facts.ID = r.engine.routeID(o.Ref, x.facts)
 	r.certificates(&x.facts)
@@ -184,6 +195,7 @@ func (r *routeReader) add(at string, match listenpath.Route, x route, backendFie
 	x.in = template.In{
 		ID:           x.facts.ID,
 		Org:          r.engine.config.OrgID,
+		Role:         roleIngress,
 		Name:         o.Name + ":" + backend.Name,
 		Slug:         slug(o.Ref, x.facts.ID),
 		Object:       template.Object{Kind: o.Kind, Namespace: o.Namespace, Name: o.Name, Labels: f.Object.Labels, Annotations: f.Object.Annotations},

@@ -40,7 +40,7 @@ func checkServable(d *draft, x *rendered) []Reason {
 	reasons := make([]Reason, len(faults))
 	for i, f := range faults {
 		reasons[i] = Reason{ID: "definition-unservable", Field: x.route.facts.Field, Msg: schema.Join(f.path) + ": " + f.msg + "."}
-		for _, o := range d.overrides {
+		for _, o := range d.overridesOf(x.route.facts.Role) {
 			if covered(f.path, o.path) {
 				reasons[i].Field = o.field()
 			}

@@ -139,7 +139,7 @@ func TestServableNamesTheAnnotation(t *testing.T) {
 		t.Fatal(err)
 	}
 	doc["allowed_ips"] = []any{"x"}
-	d := &draft{overrides: []override{{"array.service.tyk.io/allowed-ips", []string{"allowed_ips"}, nil}}}
+	d := &draft{overrides: []override{{key: "array.service.tyk.io/allowed-ips", path: []string{"allowed_ips"}}}}
 	found := checkServable(d, &rendered{doc: doc, route: route{facts: RouteFacts{Field: "spec.rules[0]"}}})
 	if len(found) != 1 || found[0].Field != "metadata.annotations[array.service.tyk.io/allowed-ips]" {
 		t.Errorf("found %+v", found)

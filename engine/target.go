@@ -12,6 +12,7 @@ import (
 // DefinitionFacts is #DefinitionFacts.
 type DefinitionFacts struct {
 	Route            string         `json:"route"`
+	Role             string         `json:"role"`
 	Field            string         `json:"field"`
 	Template         string         `json:"template"`
 	Keyless          bool           `json:"keyless"`

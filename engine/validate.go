@@ -27,6 +27,8 @@ type mark struct {
 	Hash  string `json:"hash,omitempty"`
 	Match string `json:"match"`
 	Owner string `json:"owner"`
+	// Scope is the tag of the sidecars that alone load the definition; "" for Ingresses.
+	Scope string `json:"scope,omitempty"`
 }
 
 // validate holds the finished definitions to the schema, to what the gateway is
@@ -79,8 +81,8 @@ func (w *walk) checkSchema(d *draft, x *rendered) error {
 	byAuthor := false
 	for i, v := range found {
 		reasons[i] = Reason{ID: "definition-invalid", Field: x.route.facts.Field,
-			Msg: fmt.Sprintf("The template %s gives a definition that cannot be: %s.", w.desired.Template, v.Error())}
-		for _, o := range d.overrides {
+			Msg: fmt.Sprintf("The template %s gives a definition that cannot be: %s.", x.route.template, v.Error())}
+		for _, o := range d.overridesOf(x.route.facts.Role) {
 			if covered(v.Path, o.path) {
 				byAuthor = true
 				reasons[i].Field = o.field()
@@ -98,7 +100,7 @@ func (w *walk) checkSchema(d *draft, x *rendered) error {
 func (w *walk) judge(ctx context.Context, d *draft, all []rendered) error {
 	definitions := make([]DefinitionFacts, len(all))
 	for i := range all {
-		definitions[i] = definitionFacts(w.desired.Template, &all[i], d)
+		definitions[i] = definitionFacts(all[i].route.template, &all[i], d)
 	}
 	input, err := d.input.With("definitions", definitions)
 	if err != nil {
@@ -118,7 +120,7 @@ func (w *walk) judge(ctx context.Context, d *draft, all []rendered) error {
 
 // finish marks, hashes and writes the definition.
 func (w *walk) finish(x *rendered) (Definition, error) {
-	m := mark{Cluster: w.engine.config.ClusterID, Owner: w.desired.Object.String(), Match: x.route.match, Certificates: fromSecrets(x)}
+	m := mark{Cluster: w.engine.config.ClusterID, Owner: w.desired.Object.String(), Match: x.route.match, Scope: x.route.scope, Certificates: fromSecrets(x)}
 	data, _ := x.doc["config_data"].(map[string]any)
 	if data == nil {
 		data = map[string]any{}
@@ -143,11 +145,12 @@ func (w *walk) finish(x *rendered) (Definition, error) {
 		ID:     x.route.facts.ID,
 		Field:  x.route.facts.Field,
 		Match:  x.route.match,
-		Listen: domain + listen,
+		Listen: listenAs(m.Scope, domain, listen),
 		Hash:   m.Hash,
 		JSON:   raw,
 
 		Certificates: m.Certificates,
+		Checked:      x.route.checked,
 	}, nil
 }
 
@@ -179,14 +182,32 @@ func fromSecrets(x *rendered) []string {
 			ids = append(ids, id)
 		}
 	}
+	// Those that callers may show are uploaded too, though without their keys.
+	for _, id := range slices.Concat(x.route.shown, x.route.checked) {
+		if !slices.Contains(ids, id) {
+			ids = append(ids, id)
+		}
+	}
 	return ids
+}
+
+// listenAs gives domain and listen path as a gateway compares them. Definitions of
+// sidecars are compared among those that one sidecar loads.
+func listenAs(scope, domain, path string) string {
+	if scope == "" {
+		return domain + path
+	}
+	return scope + " " + domain + path
 }
 
 // name adds certificates to what the object asks for, each once.
 func (w *walk) name(d *draft, ids []string) {
 	for _, id := range ids {
-		if !slices.ContainsFunc(w.desired.Certificates, func(c Certificate) bool { return c.ID == id }) {
-			w.desired.Certificates = append(w.desired.Certificates, d.certificates[id])
+		for _, found := range []map[string]Certificate{d.certificates, d.publics} {
+			c, ok := found[id]
+			if ok && !slices.ContainsFunc(w.desired.Certificates, func(x Certificate) bool { return x.ID == id && x.Public == c.Public }) {
+				w.desired.Certificates = append(w.desired.Certificates, c)
+			}
 		}
 	}
 }
@@ -195,11 +216,12 @@ func (w *walk) name(d *draft, ids []string) {
 func definitionFacts(tmpl string, x *rendered, d *draft) DefinitionFacts {
 	return DefinitionFacts{
 		Route:            x.route.facts.ID,
+		Role:             x.route.facts.Role,
 		Field:            x.route.facts.Field,
 		Template:         tmpl,
 		Keyless:          keyless(x.doc),
 		InsecureUpstream: boolAt(x.doc, "proxy", "transport", "ssl_insecure_skip_verify"),
-		Targets:          targets(x.doc, d.overrides, d.around),
+		Targets:          targets(x.doc, d.overridesOf(x.route.facts.Role), d.around),
 		API:              x.doc,
 	}
 }

@@ -2,13 +2,15 @@
 # title: Cuegate
 # description: |
 #   Composes what the packages below say into the two answers the engine asks
-#   for. No rule stands here: own says whose the object is, template which
-#   template it gets, override which annotations may be applied, guard what no
-#   object may do, check what no finished definition may be.
+#   for. No rule stands here: own says whose an Ingress is, mesh whether a workload
+#   is part of the mesh, template which template an object gets, override which
+#   annotations may be applied, guard what no object may do, check what no finished
+#   definition may be.
 package cuegate
 
 import data.cuegate.check
 import data.cuegate.guard
+import data.cuegate.mesh
 import data.cuegate.override
 import data.cuegate.own
 import data.cuegate.template
@@ -43,6 +45,39 @@ decision := {
 	"warnings": sort(own.warn),
 } if {
 	own.ignore != set()
+} else := {
+	"outcome": "manage",
+	"templates": template.chosen_for,
+	"mesh": mesh.part,
+	"overrides": overrides,
+	"set": sort(override.set),
+	"reasons": [],
+	"warnings": sort(warnings | {warning | some warning in mesh.warn}),
+} if {
+	mesh.asked
+	mesh.ignore == set()
+	mesh.deny == set()
+	count(template.chosen_for) == 2
+	template.deny == set()
+	override.deny == set()
+	guard.deny == set()
+} else := {
+	"outcome": "ignore",
+	"overrides": {"allowed": [], "denied": []},
+	"set": [],
+	"reasons": sort(mesh.ignore),
+	"warnings": [],
+} if {
+	mesh.ignore != set()
+} else := {
+	"outcome": "refuse",
+	"overrides": overrides,
+	"set": [],
+	"reasons": sort(refusals | mesh.deny),
+	"warnings": sort(warnings),
+} if {
+	input.workload
+	refusals | mesh.deny != set()
 } else := {
 	"outcome": "refuse",
 	"overrides": overrides,

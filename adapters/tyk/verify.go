@@ -42,7 +42,7 @@ func observed(j *job, text []byte) *entry {
 			ID: j.ID, Owner: j.Owner,
 			Match:  gjson.GetBytes(text, markPath+".match").String(),
 			Hash:   gjson.GetBytes(text, hashPath).String(),
-			Listen: gjson.GetBytes(text, "domain").String() + gjson.GetBytes(text, "proxy.listen_path").String(),
+			Listen: engine.ListenOf(text),
 		},
 		touched: int(gjson.GetBytes(text, touchedPath).Int()),
 		meaning: meaningOf(text),

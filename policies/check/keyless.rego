@@ -13,7 +13,8 @@ import data.cuegate.match
 # description: |
 #   The definition needs no credentials, in a namespace that demands them: one
 #   of settings.requireAuthentication.namespaces, or one that carries any of its
-#   namespaceLabels.
+#   namespaceLabels. The way to a workload from the mesh is left out: its callers are
+#   asked for credentials on the way in.
 # custom:
 #   id: keyless
 # labels:
@@ -21,6 +22,7 @@ import data.cuegate.match
 deny contains reason if {
 	some definition in input.definitions
 	definition.keyless
+	definition.role != "mesh"
 	authentication_required
 	not waived("keyless", definition)
 	reason := {

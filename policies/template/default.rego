@@ -7,9 +7,12 @@ package cuegate.template
 #   id: template-default
 # labels:
 #   id: template-default
-candidates contains {
-	"template": data.settings.template,
-	"weight": 100,
-	"id": "template-default",
-	"msg": "The settings name the default template.",
+candidates contains candidate if {
+	not input.workload
+	candidate := {
+		"template": data.settings.template,
+		"weight": 100,
+		"id": "template-default",
+		"msg": "The settings name the default template.",
+	}
 }

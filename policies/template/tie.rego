@@ -8,6 +8,7 @@ package cuegate.template
 # labels:
 #   id: template-tie
 deny contains reason if {
+	not input.workload
 	tied
 	asked := {sprintf("%q (rule %s)", [winner.template, winner.id]) | some winner in winners}
 	reason := object.union(

@@ -8,6 +8,7 @@ package cuegate.template
 # labels:
 #   id: template-unknown
 deny contains reason if {
+	not input.workload
 	not chosen
 	not tied
 	some winner in winners

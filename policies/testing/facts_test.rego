@@ -29,6 +29,7 @@ facts := {
 	"overrides": [],
 	"routes": [{
 		"id": "0123456789abcdef0123456789abcdef",
+		"role": "ingress",
 		"field": "spec.rules[0].http.paths[0]",
 		"host": "cafe.example.com",
 		"hostKind": "exact",
@@ -51,6 +52,7 @@ facts := {
 # The facts of the verdict: the same with a definition.
 finished := object.union(facts, {"definitions": [{
 	"route": facts.routes[0].id,
+	"role": "ingress",
 	"field": facts.routes[0].field,
 	"template": "default",
 	"keyless": true,

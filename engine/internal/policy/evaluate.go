@@ -22,12 +22,31 @@ const (
 
 // Decision is #Decision of cue/schema.
 type Decision struct {
-	Outcome   string    `json:"outcome"`
-	Template  string    `json:"template,omitempty"`
-	Overrides Overrides `json:"overrides"`
-	Set       []Set     `json:"set"`
-	Reasons   []Reason  `json:"reasons"`
-	Warnings  []Reason  `json:"warnings"`
+	Outcome  string `json:"outcome"`
+	Template string `json:"template,omitempty"`
+	// Templates are those of a workload, by role.
+	Templates *Templates `json:"templates,omitempty"`
+	Mesh      *Mesh      `json:"mesh,omitempty"`
+	Overrides Overrides  `json:"overrides"`
+	Set       []Set      `json:"set"`
+	Reasons   []Reason   `json:"reasons"`
+	Warnings  []Reason   `json:"warnings"`
+}
+
+// Templates are those of the two definitions of a workload.
+type Templates struct {
+	Inbound string `json:"inbound"`
+	Mesh    string `json:"mesh"`
+}
+
+// Mesh is #Mesh of cue/schema.
+type Mesh struct {
+	Interception string   `json:"interception"`
+	TLS          string   `json:"tls"`
+	Port         int      `json:"port"`
+	Host         string   `json:"host"`
+	Group        string   `json:"group"`
+	Callers      []string `json:"callers"`
 }
 
 // Overrides lists annotations by what may be done with them.
@@ -86,7 +105,7 @@ func (r *Rules) Decide(ctx context.Context, facts Input, trace bool) (Decision, 
 		return Decision{}, fired, f
 	}
 	switch {
-	case d.Outcome == Manage && d.Template != "" && len(d.Overrides.Denied) == 0:
+	case d.Outcome == Manage && (d.Template != "" || d.isMesh()) && len(d.Overrides.Denied) == 0:
 	case d.Outcome == Ignore, d.Outcome == Refuse:
 		if len(d.Reasons) == 0 {
 			return Decision{}, fired, &Fault{Message: "data.cuegate.decision gives no reason for the outcome " + d.Outcome}
@@ -95,6 +114,13 @@ func (r *Rules) Decide(ctx context.Context, facts Input, trace bool) (Decision, 
 		return Decision{}, fired, &Fault{Message: "data.cuegate.decision is neither manage with a template, nor ignore, nor refuse"}
 	}
 	return d, fired, nil
+}
+
+// isMesh tells whether the decision is a whole one about a workload.
+func (d Decision) isMesh() bool {
+	m, t := d.Mesh, d.Templates
+	return m != nil && t != nil && t.Inbound != "" && t.Mesh != "" && m.Port > 0 && m.Port < 65536 && m.Host != "" && m.Group != "" &&
+		(m.Interception == "none" || m.Interception == "iptables") && (m.TLS == "off" || m.TLS == "tls" || m.TLS == "mtls")
 }
 
 // Judge evaluates data.cuegate.verdict; facts holds the definitions as well.

@@ -5,6 +5,7 @@ package template
 type In struct {
 	ID           string    `json:"id"`
 	Org          string    `json:"org"`
+	Role         string    `json:"role"`
 	Name         string    `json:"name"`
 	Slug         string    `json:"slug"`
 	Object       Object    `json:"object"`

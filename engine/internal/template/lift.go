@@ -77,7 +77,7 @@ func lift(files map[string][]byte, isList func(path []string) bool) (*lifted, er
 	parsed := map[string]*ast.File{}
 	for name, data := range files {
 		dir := path.Dir(name)
-		if strings.HasPrefix(name, "cue.mod/") && path.Ext(name) != ".cue" || name == "cue.mod/module.cue" || dir == vendored+"schema" {
+		if strings.HasPrefix(name, "cue.mod/") && path.Ext(name) != ".cue" || name == "cue.mod/module.cue" || dir == vendored+"schema" || dir == vendored+"sidecar" {
 			continue
 		}
 		f, err := parser.ParseFile(root+name, data, parser.ParseComments)
@@ -89,6 +89,12 @@ func lift(files map[string][]byte, isList func(path []string) bool) (*lifted, er
 	for name, f := range parsed {
 		l := &lifter{lifted: all, dir: path.Dir(name), isList: isList}
 		for _, d := range f.Decls {
+			if isSidecar(d) {
+				continue // rendered by CUE alone
+			}
+			if mentions(d, sidecarField) {
+				l.refuse()
+			}
 			l.decl(d)
 		}
 		for prune(f) {
@@ -100,6 +106,25 @@ func lift(files map[string][]byte, isList func(path []string) bool) (*lifted, er
 		files[name] = text
 	}
 	return all, nil
+}
+
+func isSidecar(d ast.Decl) bool {
+	f, ok := d.(*ast.Field)
+	if !ok {
+		return false
+	}
+	name, _, err := ast.LabelName(f.Label)
+	return err == nil && name == sidecarField
+}
+
+func mentions(n ast.Node, name string) bool {
+	found := false
+	ast.Walk(n, func(n ast.Node) bool {
+		id, ok := n.(*ast.Ident)
+		found = found || ok && id.Name == name
+		return !found
+	}, nil)
+	return found
 }
 
 // lifter walks a file.

@@ -27,6 +27,7 @@ import (
 const (
 	modulePath      = "github.com/cuegate/cuegate/cue"
 	schemaPackage   = modulePath + "/schema"
+	sidecarPackage  = modulePath + "/sidecar"
 	tykPackage      = modulePath + "/tyk"
 	templatePackage = modulePath + "/template"
 	builtinPackage  = modulePath + "/template/builtin"
@@ -68,6 +69,10 @@ type Set struct {
 	places map[string]problem.Problem
 	// own are the templates that are not of the operator's bundle.
 	own map[string]bool
+	// sidecar is what is injected into workloads, and injected what was rendered of it
+	// before.
+	sidecar  cue.Value
+	injected *renderings
 	// plain renders without CUE what it can; nil when it can render nothing.
 	plain *plain
 }
@@ -91,6 +96,7 @@ func Load(builtin, operator fs.FS) (*Set, []problem.Problem) {
 	}
 	strict, ps := compile(files, holdToContract)
 	ps = append(ps, unread(files, strict)...)
+	ps = append(ps, strict.addSidecar()...)
 	strict.facts = strict.packages[schemaPackage].LookupPath(cue.ParsePath("#Facts"))
 	strict.definition, err = schema.Compile(strict.packages[tykPackage].LookupPath(cue.ParsePath("#Definition")), "an API definition")
 	if err != nil {
@@ -113,6 +119,7 @@ func Load(builtin, operator fs.FS) (*Set, []problem.Problem) {
 		return strict, nil
 	}
 	s.definition, s.settings, s.facts = strict.definition, strict.settings, strict.facts
+	s.sidecar, s.injected = strict.sidecar, strict.injected
 	s.plain = newPlain(files, s)
 	return s, nil
 }
@@ -137,7 +144,7 @@ func compile(files map[string][]byte, hold func(*Set, cue.Value) cue.Value) (*Se
 		indexed:     map[*build.Instance]bool{},
 		read:        map[string]bool{},
 	}
-	args := []string{schemaPackage, tykPackage, templatePackage, builtinPackage}
+	args := []string{schemaPackage, tykPackage, templatePackage, builtinPackage, sidecarPackage}
 	if hasPackage(files, "templates") {
 		args = append(args, "./templates")
 	}
@@ -183,8 +190,8 @@ func unread(files map[string][]byte, s *Set) []problem.Problem {
 		}
 	}
 	pkg, ok := s.packages["./templates"]
-	if ok && pkg.Err() == nil && !pkg.LookupPath(cue.ParsePath("templates")).Exists() {
-		ps = append(ps, problem.Problem{File: "templates", Message: "the package has no field templates, so it defines no template"})
+	if ok && pkg.Err() == nil && !pkg.LookupPath(cue.ParsePath("templates")).Exists() && !pkg.LookupPath(pathSidecar).Exists() {
+		ps = append(ps, problem.Problem{File: "templates", Message: "the package has neither a field templates nor a field inject, so it defines nothing"})
 	}
 	return ps
 }
@@ -325,7 +332,7 @@ func (s *Set) index(inst *build.Instance) {
 		return
 	}
 	s.indexed[inst] = true
-	if inst.ImportPath != schemaPackage {
+	if inst.ImportPath != schemaPackage && inst.ImportPath != sidecarPackage {
 		s.tellsKeys = s.tellsKeys || tellsKeys(inst)
 	}
 	for _, imported := range inst.Imports {

@@ -24,6 +24,7 @@ type leaf struct {
 var leaves = []leaf{
 	{"id", func(in *In) any { return &in.ID }},
 	{"org", func(in *In) any { return &in.Org }},
+	{"role", func(in *In) any { return &in.Role }},
 	{"name", func(in *In) any { return &in.Name }},
 	{"slug", func(in *In) any { return &in.Slug }},
 	{"object.kind", func(in *In) any { return &in.Object.Kind }},

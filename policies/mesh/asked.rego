@@ -1,0 +1,123 @@
+# METADATA
+# title: The mesh
+# description: |
+#   A workload becomes part of the mesh when its author asks for it, and only where
+#   the watch lists and the platform team let it. The rules of override, guard,
+#   template and check hold for workloads as they do for Ingresses.
+package cuegate.mesh
+
+import data.cuegate.match
+import data.cuegate.own
+
+# METADATA
+# title: The author asks for a sidecar
+# scope: document
+asked if lower(input.workload.inject) in {"y", "yes", "true", "on"}
+
+# METADATA
+# title: Nobody asked
+# description: The annotation injector.tyk.io/inject is absent, or says no.
+# custom:
+#   id: not-asked
+# labels:
+#   id: not-asked
+ignore contains reason if {
+	input.workload
+	not input.workload.inject
+	reason := {
+		"id": "not-asked",
+		"msg": "The workload does not ask for a sidecar.",
+		"field": inject_field,
+		"fix": sprintf("To make it part of the mesh, annotate its pod template with %s: \"true\".", [inject]),
+	}
+}
+
+ignore contains reason if {
+	lower(input.workload.inject) in {"n", "no", "false", "off", ""}
+	reason := {
+		"id": "not-asked",
+		"msg": sprintf("Annotation %s says no.", [inject]),
+		"field": inject_field,
+	}
+}
+
+# METADATA
+# title: Unclear wish
+# description: The value of injector.tyk.io/inject is neither a yes nor a no.
+# custom:
+#   id: inject-unclear
+# labels:
+#   id: inject-unclear
+deny contains reason if {
+	value := lower(input.workload.inject)
+	not value in {"y", "yes", "true", "on", "n", "no", "false", "off", ""}
+	reason := {
+		"id": "inject-unclear",
+		"msg": sprintf("Annotation %s is neither a yes nor a no.", [inject]),
+		"field": inject_field,
+		"fix": "Write \"true\" or \"false\".",
+	}
+}
+
+# METADATA
+# title: The namespace is not in the watch list
+# custom:
+#   id: namespace-not-watched
+# labels:
+#   id: namespace-not-watched
+ignore contains reason if {
+	asked
+	not watched
+	reason := {
+		"id": "namespace-not-watched",
+		"msg": sprintf("Namespace %q, or the workload by its labels, is not among those that Cuegate watches.", [input.object.namespace]),
+		"field": "metadata.namespace",
+		"fix": "Move the object to a watched namespace, or ask the platform team to watch this one.",
+	}
+}
+
+watched if {
+	own.namespace_watched(input.object.namespace)
+	own.namespace_labels_watched(input.namespace.labels)
+	own.labels_watched(input.object.labels)
+}
+
+# METADATA
+# title: A namespace without sidecars
+# description: settings.mesh.excludedNamespaces names the namespace.
+# custom:
+#   id: namespace-excluded
+# labels:
+#   id: namespace-excluded
+ignore contains reason if {
+	asked
+	match.name(data.settings.mesh.excludedNamespaces, input.object.namespace)
+	reason := {
+		"id": "namespace-excluded",
+		"msg": sprintf("Namespace %q has no part in the mesh.", [input.object.namespace]),
+		"field": "metadata.namespace",
+		"fix": "Move the workload to another namespace.",
+	}
+}
+
+# METADATA
+# title: A namespace that wants no sidecars
+# description: The namespace carries the label cuegate.dev/mesh with the value disabled.
+# custom:
+#   id: namespace-opted-out
+# labels:
+#   id: namespace-opted-out
+ignore contains reason if {
+	asked
+	input.namespace.labels["cuegate.dev/mesh"] == "disabled"
+	reason := {
+		"id": "namespace-opted-out",
+		"msg": sprintf("Label cuegate.dev/mesh of namespace %q says that it has no part in the mesh.", [input.object.namespace]),
+		"field": "metadata.namespace",
+		"fix": "Ask whoever owns the namespace to remove the label.",
+	}
+}
+
+inject := "injector.tyk.io/inject"
+
+inject_field := sprintf("spec.template.metadata.annotations[%s]", [inject])
