@@ -50,7 +50,7 @@ func (g *Gateway) refuseClient(ids []string, r *http.Request) string {
 	sum := fingerprint(leaf.Raw)
 	for _, id := range ids {
 		c := g.certificate(id)
-		if c == nil || c.leaf == nil || c.fingerprint != sum {
+		if c == nil || c.fingerprint != sum {
 			continue
 		}
 		if c.chained {

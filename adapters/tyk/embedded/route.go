@@ -18,10 +18,9 @@ type route struct {
 	api     *api
 	domain  string
 	pattern *pattern
-	// protocol and port are what a request has to come by, on a router that is shared
-	// by several of them: "" and 0 are any.
-	protocol string
-	port     int
+	// port is what a request has to come in on, 0 for any. It counts without
+	// Config.Listen; with it, each port has a router of its own.
+	port int
 	// idPath is /<api_id>/, where every API is mounted as well.
 	idPath string
 	strict bool
@@ -42,11 +41,8 @@ func (g *Gateway) newRoute(s *spec) *route {
 		idPath: "/" + a.ID + "/", strict: g.config.StrictRoutes,
 		chokes: chokes(a), targets: targets(a),
 	}
-	switch {
-	case g.config.Listen == nil:
-		rt.protocol, rt.port = a.Protocol, a.ListenPort
-	case g.otherPort(a) == 0:
-		rt.protocol = a.Protocol
+	if g.config.Listen == nil {
+		rt.port = a.ListenPort
 	}
 	if g.config.CustomDomains && s.pattern.re != nil && isTemplate(rt.domain) {
 		if _, err := muxRoute(rt.domain, s.listenPath); err != nil {
@@ -68,7 +64,7 @@ func (rt *route) claims(r *http.Request) bool {
 	if !strings.HasPrefix(r.URL.Path, rt.idPath) && !rt.pattern.match(r.URL.Path) {
 		return false
 	}
-	if rt.protocol != "" && rt.protocol != protocolOf(r) {
+	if p := rt.api.Protocol; p != "" && p != protocolOf(r) {
 		return false
 	}
 	return rt.port == 0 || rt.port == portOf(r)

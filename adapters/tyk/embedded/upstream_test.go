@@ -2,6 +2,8 @@ package embedded
 
 import (
 	"context"
+	"crypto/ed25519"
+	"crypto/rand"
 	"crypto/tls"
 	"fmt"
 	"io"
@@ -99,6 +101,12 @@ func TestUpstreamTLS(t *testing.T) {
 	g := start(t, func(c *Config) { c.Transport, c.Dial, c.UpstreamCAs = nil, b.dial, poolOf(t, ca.pair.cert) })
 	one, two := ca.issue(t, "one"), ca.issue(t, "two")
 	oneID, twoID, keyless := g.upload("O", one.cert, one.key), g.upload("O", two.cert, two.key), g.upload("", one.cert)
+	_, edKey, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ed := sign(t, edKey, "ed", nil)
+	edID := g.upload("O", ed.cert, ed.key)
 	const failed = `500 {"error": "There was a problem proxying the request"}`
 	certs := func(keysAndIDs ...string) map[string]string {
 		m := map[string]string{}
@@ -122,6 +130,7 @@ func TestUpstreamTLS(t *testing.T) {
 	check("disabled", "200 none", "upstream_certificates", certs("*", twoID), "upstream_certificates_disabled", true)
 	check("unknown", "200 none", "upstream_certificates", certs("*", "unknown"))
 	check("without its key", "200 none", "upstream_certificates", certs("*", keyless))
+	check("a key that cannot be used", "200 none", "upstream_certificates", certs("*", edID))
 	check("unknown host", `500 {"error": "Upstream host lookup failed"}`, "proxy.target_url", "https://none.shop/", "upstream_certificates", certs("*", oneID))
 
 	strict := start(t, func(c *Config) { c.Transport, c.Dial, c.Store = nil, b.dial, g.store })
