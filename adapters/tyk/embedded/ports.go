@@ -13,7 +13,8 @@ import (
 
 // A port is what a generation serves on one port other than the gateway's own. That
 // ports have routers and certificates of their own, and the protocol of their first
-// API, was read in the gateway's source and is not measured.
+// API, was read in the gateway's source and is not measured. Listen paths collide across
+// ports all the same, see spec.claim.
 type port struct {
 	// protocol is that of the first API, in the order of compareSpecs. Nobody listens
 	// unless it is "http" or "https".
