@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/cuegate/cuegate/engine/internal/listenpath"
+	"github.com/cuegate/cuegate/engine/internal/policy"
 )
 
 // Config is what the engine must know besides the bundle. Two engines of one
@@ -66,7 +67,7 @@ type Desired struct {
 	Created string
 	// Definitions are in the order of the object's rules; none unless managed.
 	Definitions []Definition
-	// Patch is what brings a workload to what is decided, a JSON Patch (RFC 6902); nil
+	// Patch is what brings a workload, or a Service, to what is decided, a JSON Patch (RFC 6902); nil
 	// where it is as it should be, and when it was refused. The workload with the patch
 	// applied gives none.
 	Patch []byte
@@ -96,6 +97,8 @@ type Definition struct {
 	Listen string
 	// Hash is that of the content, as it stands in the ownership mark.
 	Hash string
+	// Scope is the tag of the sidecars that alone load it; "" for Ingresses.
+	Scope string
 	// Certificates are the ids of those that it names and that come from Secrets.
 	Certificates []string
 	// Checked are those of them that callers may show: it needs no keys of them.
@@ -119,7 +122,7 @@ func (e *Engine) Explain(ctx context.Context, o Object, around Cluster) (Desired
 
 func (e *Engine) decide(ctx context.Context, o Object, around Cluster, trace bool) (Desired, Explanation, error) {
 	w := &walk{engine: e, trace: trace, desired: Desired{Object: o.Ref}, explanation: Explanation{Object: o.Ref.String()}}
-	if !o.ingress() && !o.workload() {
+	if !o.ingress() && !o.workload() && !o.service() {
 		w.ignore(Reason{ID: "kind-unknown", Msg: fmt.Sprintf("Objects of kind %s (%s) are not handled.", clip(o.Kind), clip(o.APIVersion))})
 		return w.end(nil)
 	}
@@ -133,8 +136,11 @@ func (w *walk) guarded(ctx context.Context, o Object, around Cluster) (err error
 			err = w.broken("engine", Reason{ID: "engine-failed", Msg: fmt.Sprintf("The engine failed on the object: %s.", clip(fmt.Sprint(p)))})
 		}
 	}()
-	if o.workload() {
+	switch {
+	case o.workload():
 		return w.workload(ctx, o, around)
+	case o.service():
+		return w.service(ctx, o, around)
 	}
 	return w.ingress(ctx, o, around)
 }
@@ -204,6 +210,30 @@ func (w *walk) workload(ctx context.Context, o Object, around Cluster) error {
 	if len(pending) > 0 {
 		w.step("validate", pending...)
 		w.hold(pending)
+	}
+	return nil
+}
+
+// service runs down the stages for a Service, of which only its ports can change.
+func (w *walk) service(ctx context.Context, o Object, around Cluster) error {
+	d, was, invalid := w.engine.newServiceFacts(o, around)
+	w.gathered(d, invalid)
+	decision, err := w.decision(ctx, d)
+	if err != nil {
+		return err
+	}
+	stop, err := w.settle(d, decision, invalid)
+	if err != nil {
+		return err
+	}
+	if stop {
+		decision.Rewrite = &policy.Rewrite{}
+	} else {
+		w.desired.Outcome = Managed
+	}
+	w.desired.Patch, err = rewritePorts(d, was, decision.Rewrite)
+	if err != nil {
+		return w.broken("inject", Reason{ID: "sidecar-failed", Field: "spec.ports", Msg: fmt.Sprintf("The patch cannot be made: %s.", err)})
 	}
 	return nil
 }

@@ -25,6 +25,7 @@ type Facts struct {
 	Overrides           []OverrideFacts      `json:"overrides"`
 	Routes              []RouteFacts         `json:"routes"`
 	Workload            *WorkloadFacts       `json:"workload,omitempty"`
+	Service             *ServiceFacts        `json:"service,omitempty"`
 	Definitions         []DefinitionFacts    `json:"definitions,omitempty"`
 }
 

@@ -24,6 +24,8 @@ const (
 	portAnnotation         = injectorDomain + "port"
 	groupAnnotation        = injectorDomain + "group"
 	callersAnnotation      = injectorDomain + "caller-access-groups"
+	// Of Services.
+	portsAnnotation = injectorDomain + "ports"
 
 	// Those that we write.
 	injectedAnnotation  = injectorDomain + "status"

@@ -62,6 +62,19 @@ decision := {
 	override.deny == set()
 	guard.deny == set()
 } else := {
+	"outcome": "manage",
+	"rewrite": mesh.rewrite,
+	"overrides": overrides,
+	"set": [],
+	"reasons": [],
+	"warnings": [],
+} if {
+	mesh.asked
+	input.service
+	mesh.ignore == set()
+	mesh.deny == set()
+	guard.deny == set()
+} else := {
 	"outcome": "ignore",
 	"overrides": {"allowed": [], "denied": []},
 	"set": [],
@@ -76,7 +89,7 @@ decision := {
 	"reasons": sort(refusals | mesh.deny),
 	"warnings": sort(warnings),
 } if {
-	input.workload
+	not input.class
 	refusals | mesh.deny != set()
 } else := {
 	"outcome": "refuse",

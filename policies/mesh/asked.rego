@@ -12,7 +12,11 @@ import data.cuegate.own
 # METADATA
 # title: The author asks for a sidecar
 # scope: document
-asked if lower(input.workload.inject) in {"y", "yes", "true", "on"}
+asked if lower(wish) in {"y", "yes", "true", "on"}
+
+wish := input.workload.inject
+
+wish := input.service.inject
 
 # METADATA
 # title: Nobody asked
@@ -23,7 +27,7 @@ asked if lower(input.workload.inject) in {"y", "yes", "true", "on"}
 #   id: not-asked
 ignore contains reason if {
 	input.workload
-	not input.workload.inject
+	not wish
 	reason := {
 		"id": "not-asked",
 		"msg": "The workload does not ask for a sidecar.",
@@ -33,7 +37,17 @@ ignore contains reason if {
 }
 
 ignore contains reason if {
-	lower(input.workload.inject) in {"n", "no", "false", "off", ""}
+	input.service
+	not wish
+	reason := {
+		"id": "not-asked",
+		"msg": "The Service does not ask for its ports to lead to sidecars.",
+		"field": inject_field,
+	}
+}
+
+ignore contains reason if {
+	lower(wish) in {"n", "no", "false", "off", ""}
 	reason := {
 		"id": "not-asked",
 		"msg": sprintf("Annotation %s says no.", [inject]),
@@ -49,7 +63,7 @@ ignore contains reason if {
 # labels:
 #   id: inject-unclear
 deny contains reason if {
-	value := lower(input.workload.inject)
+	value := lower(wish)
 	not value in {"y", "yes", "true", "on", "n", "no", "false", "off", ""}
 	reason := {
 		"id": "inject-unclear",
@@ -120,4 +134,6 @@ ignore contains reason if {
 
 inject := "injector.tyk.io/inject"
 
-inject_field := sprintf("spec.template.metadata.annotations[%s]", [inject])
+inject_field := sprintf("metadata.annotations[%s]", [inject]) if {
+	input.service
+} else := sprintf("spec.template.metadata.annotations[%s]", [inject])

@@ -9,6 +9,7 @@ package cuegate.template
 #   id: template-default
 candidates contains candidate if {
 	not input.workload
+	not input.service
 	candidate := {
 		"template": data.settings.template,
 		"weight": 100,

@@ -27,6 +27,7 @@ type Decision struct {
 	// Templates are those of a workload, by role.
 	Templates *Templates `json:"templates,omitempty"`
 	Mesh      *Mesh      `json:"mesh,omitempty"`
+	Rewrite   *Rewrite   `json:"rewrite,omitempty"`
 	Overrides Overrides  `json:"overrides"`
 	Set       []Set      `json:"set"`
 	Reasons   []Reason   `json:"reasons"`
@@ -37,6 +38,12 @@ type Decision struct {
 type Templates struct {
 	Inbound string `json:"inbound"`
 	Mesh    string `json:"mesh"`
+}
+
+// Rewrite says which ports of a Service lead to which port of sidecars.
+type Rewrite struct {
+	Port  int   `json:"port"`
+	Ports []int `json:"ports"`
 }
 
 // Mesh is #Mesh of cue/schema.
@@ -105,7 +112,7 @@ func (r *Rules) Decide(ctx context.Context, facts Input, trace bool) (Decision, 
 		return Decision{}, fired, f
 	}
 	switch {
-	case d.Outcome == Manage && (d.Template != "" || d.isMesh()) && len(d.Overrides.Denied) == 0:
+	case d.Outcome == Manage && (d.Template != "" || d.isMesh() || d.isRewrite()) && len(d.Overrides.Denied) == 0:
 	case d.Outcome == Ignore, d.Outcome == Refuse:
 		if len(d.Reasons) == 0 {
 			return Decision{}, fired, &Fault{Message: "data.cuegate.decision gives no reason for the outcome " + d.Outcome}
@@ -121,6 +128,11 @@ func (d Decision) isMesh() bool {
 	m, t := d.Mesh, d.Templates
 	return m != nil && t != nil && t.Inbound != "" && t.Mesh != "" && m.Port > 0 && m.Port < 65536 && m.Host != "" && m.Group != "" &&
 		(m.Interception == "none" || m.Interception == "iptables") && (m.TLS == "off" || m.TLS == "tls" || m.TLS == "mtls")
+}
+
+// isRewrite tells whether the decision is a whole one about a Service.
+func (d Decision) isRewrite() bool {
+	return d.Rewrite != nil && d.Rewrite.Port > 0 && d.Rewrite.Port < 65536 && len(d.Rewrite.Ports) > 0
 }
 
 // Judge evaluates data.cuegate.verdict; facts holds the definitions as well.
