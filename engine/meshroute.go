@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
 	"slices"
 	"strconv"
@@ -316,6 +317,11 @@ func decodeMeshSecret(o Object) (role, owner string, pair meshPair) {
 	if role != identityServer && role != identityClient || owner == "" {
 		return "", "", meshPair{}
 	}
+	if role == identityClient {
+		// Of a chain the gateway compares the last certificate with what a caller shows
+		// (its source near v5.11, not measured): every certificate of the CA would do.
+		s.Data.Current, s.Data.Next, s.Data.Previous = leafOf(s.Data.Current), leafOf(s.Data.Next), leafOf(s.Data.Previous)
+	}
 	current, err := parseKeyPair(s.Data.Current, s.Data.Key)
 	if err != nil {
 		return "", "", meshPair{}
@@ -330,6 +336,15 @@ func decodeMeshSecret(o Object) (role, owner string, pair meshPair) {
 		pair.allowed = append(pair.allowed, keyPair{fingerprint: hex.EncodeToString(sum[:]), notAfter: leaf.NotAfter, pem: chain})
 	}
 	return role, owner, pair
+}
+
+// leafOf gives the first certificate of a chain alone.
+func leafOf(text []byte) []byte {
+	leaf, _, err := parseChain(text)
+	if err != nil {
+		return nil
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: leaf.Raw})
 }
 
 // meshSecretOf says what a Secret of the mesh is for.
