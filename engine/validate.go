@@ -147,6 +147,7 @@ func (w *walk) finish(x *rendered) (Definition, error) {
 		Match:  x.route.match,
 		Listen: listenAs(m.Scope, domain, listen),
 		Hash:   m.Hash,
+		Scope:  m.Scope,
 		JSON:   raw,
 
 		Certificates: m.Certificates,
