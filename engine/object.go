@@ -32,8 +32,17 @@ func (r Ref) String() string {
 	return r.Kind + "/" + r.Namespace + "/" + r.Name
 }
 
+// kinds are those that a Ref may name in short, as kubectl does.
+var kinds = map[string]string{
+	"ing": "Ingress", "ingress": "Ingress", "ingresses": "Ingress",
+	"deploy": "Deployment", "deployment": "Deployment", "deployments": "Deployment",
+	"sts": "StatefulSet", "statefulset": "StatefulSet", "statefulsets": "StatefulSet",
+	"ds": "DaemonSet", "daemonset": "DaemonSet", "daemonsets": "DaemonSet",
+	"svc": "Service", "service": "Service", "services": "Service",
+}
+
 // ParseRef reads what String writes. Kind and namespace may be left out: they are
-// taken as Ingress and default.
+// taken as Ingress and default. Kinds may be written in short, in any case.
 func ParseRef(s string) (Ref, error) {
 	parts := strings.Split(s, "/")
 	for _, p := range parts {
@@ -41,18 +50,17 @@ func ParseRef(s string) (Ref, error) {
 			return Ref{}, fmt.Errorf("%q is not KIND/NAMESPACE/NAME", s)
 		}
 	}
-	switch len(parts) {
-	case 1:
+	kind, known := kinds[strings.ToLower(parts[0])]
+	switch {
+	case len(parts) == 1:
 		return Ref{"Ingress", "default", parts[0]}, nil
-	case 2:
-		if strings.EqualFold(parts[0], "ingress") || strings.EqualFold(parts[0], "ing") {
-			return Ref{"Ingress", "default", parts[1]}, nil
-		}
+	case len(parts) == 2 && known:
+		return Ref{kind, "default", parts[1]}, nil
+	case len(parts) == 2:
 		return Ref{"Ingress", parts[0], parts[1]}, nil
-	case 3:
-		if strings.EqualFold(parts[0], "ingress") || strings.EqualFold(parts[0], "ing") {
-			parts[0] = "Ingress"
-		}
+	case len(parts) == 3 && known:
+		return Ref{kind, parts[1], parts[2]}, nil
+	case len(parts) == 3:
 		return Ref{parts[0], parts[1], parts[2]}, nil
 	}
 	return Ref{}, fmt.Errorf("%q is not KIND/NAMESPACE/NAME", s)

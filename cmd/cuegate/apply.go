@@ -20,7 +20,7 @@ func (p *pushing) flags(cmd *cobra.Command) {
 
 // prepare decides the manifests and makes the fleet, without a call to anybody.
 func (p *pushing) prepare(cmd *cobra.Command, out *reporter) (*loaded, []engine.Desired, *tyk.Fleet, error) {
-	c, err := readConfig(p.in.config)
+	c, err := p.in.readConfig()
 	if err != nil {
 		return nil, nil, nil, err
 	}

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 
+	"k8s.io/apimachinery/pkg/util/validation"
 	"sigs.k8s.io/yaml"
 
 	"github.com/cuegate/cuegate/engine"
@@ -17,6 +19,8 @@ type config struct {
 	OrgID     string `json:"orgID"`
 	// PlainPaths writes plain listen paths, for gateways with strict routes.
 	PlainPaths bool `json:"plainPaths"`
+	// MeshNamespace is where the certificates of the mesh are.
+	MeshNamespace string `json:"meshNamespace"`
 	// Targets to push to, where no flag names one.
 	Targets []targetConfig `json:"targets"`
 }
@@ -34,8 +38,14 @@ type targetConfig struct {
 	InsecureSkipVerify bool     `json:"insecureSkipVerify"`
 }
 
+// defaultMeshNamespace is the namespace of the mesh's certificates where nothing names
+// another.
+const defaultMeshNamespace = "cuegate"
+
+func (c config) meshNamespace() string { return cmp.Or(c.MeshNamespace, defaultMeshNamespace) }
+
 func (c config) engine() engine.Config {
-	return engine.Config{ClusterID: c.ClusterID, OrgID: c.OrgID, PlainPaths: c.PlainPaths}
+	return engine.Config{ClusterID: c.ClusterID, OrgID: c.OrgID, PlainPaths: c.PlainPaths, MeshNamespace: c.meshNamespace()}
 }
 
 // readConfig gives the defaults where name is "".
@@ -50,6 +60,19 @@ func readConfig(name string) (config, error) {
 	}
 	if err := yaml.UnmarshalStrict(data, &c); err != nil {
 		return c, fmt.Errorf("configuration %s: %w", name, err)
+	}
+	return c, nil
+}
+
+// readConfig is what the file and the flags say; flags have precedence.
+func (in *input) readConfig() (config, error) {
+	c, err := readConfig(in.config)
+	if err != nil {
+		return c, err
+	}
+	c.MeshNamespace = cmp.Or(in.meshNamespace, c.MeshNamespace)
+	if c.MeshNamespace != "" && len(validation.IsDNS1123Label(c.MeshNamespace)) > 0 {
+		return c, fmt.Errorf("no namespace can be called %q, as that of the mesh is to be", c.MeshNamespace)
 	}
 	return c, nil
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -22,13 +23,16 @@ func newExplain() *cobra.Command {
 		Short: "Tell why an object became what it became",
 		Long: `Explain walks one object through all stages and tells what each found: the facts,
 the rules that fired, the template, the annotations that were taken or refused, and
-where each value of the definitions came from.
+where each value of the definitions came from; of a workload also what its sidecar
+changes in it.
 
-OBJECT is KIND/NAMESPACE/NAME, NAMESPACE/NAME or NAME; the kind is Ingress and the
-namespace default where they are left out. It exits with 1 when the object is refused,
-or one of its routes is not served because another object comes first.`,
+OBJECT is KIND/NAMESPACE/NAME, KIND/NAME, NAMESPACE/NAME or NAME; the kind is Ingress
+and the namespace default where they are left out. Kinds have the short names of
+kubectl: ing, deploy, sts, ds, svc. It exits with 1 when the object is refused, or one
+of its routes is not served because another object comes first.`,
 		Example: `  cuegate explain -f examples/01-cafe cafe-ingress
-  cuegate explain -f examples/01-cafe --field proxy.target_url default/cafe-ingress`,
+  cuegate explain -f examples/01-cafe --field proxy.target_url default/cafe-ingress
+  cuegate explain -f manifests deploy/shop/echo`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if output != "text" && output != "json" {
@@ -60,6 +64,9 @@ or one of its routes is not served because another object comes first.`,
 				return err
 			}
 			tell(cmd.ErrOrStderr(), "refused", l.rejections())
+			if x.pending() {
+				return nil
+			}
 			if x.Outcome == engine.Held || x.Outcome == engine.Managed && len(x.Reasons) > 0 {
 				return &exitError{code: exitRefused}
 			}
@@ -73,18 +80,34 @@ or one of its routes is not served because another object comes first.`,
 	return cmd
 }
 
+// explanation is what explain prints as JSON.
+type explanation struct {
+	engine.Explanation
+	// Patch is without what may be secret; render has it whole.
+	Patch   json.RawMessage `json:"patch,omitempty"`
+	Service json.RawMessage `json:"service,omitempty"`
+
+	desired engine.Desired
+	object  engine.Object
+}
+
+func (x explanation) pending() bool { return isPending(x.desired) }
+
 // explain explains one object, and what became of its routes among those of all
 // others.
-func (l *loaded) explain(cmd *cobra.Command, ref engine.Ref) (engine.Explanation, error) {
+func (l *loaded) explain(cmd *cobra.Command, ref engine.Ref) (explanation, error) {
 	i := slices.IndexFunc(l.objects, func(o engine.Object) bool { return o.Ref == ref })
 	if i < 0 {
-		return engine.Explanation{}, l.notFound(ref)
+		return explanation{}, l.notFound(ref)
 	}
-	desired, x, err := l.engine.Explain(cmd.Context(), l.objects[i], l.cluster)
+	x := explanation{object: l.objects[i]}
+	var err error
+	x.desired, x.Explanation, err = l.engine.Explain(cmd.Context(), x.object, l.cluster)
+	x.Patch, x.Service = shownPatch(x.desired.Patch), x.desired.Service
 	if err := cmd.Context().Err(); err != nil {
 		return x, err
 	}
-	if err != nil && desired.Outcome != engine.Held {
+	if err != nil && x.desired.Outcome != engine.Held {
 		return x, err
 	}
 	all, err := l.decideAll(cmd.Context())
@@ -124,7 +147,7 @@ func (l *loaded) notFound(ref engine.Ref) error {
 }
 
 // keepField leaves only the values at path and below; it tells whether there are any.
-func keepField(x *engine.Explanation, path string) bool {
+func keepField(x *explanation, path string) bool {
 	found := false
 	for i := range x.Definitions {
 		d := &x.Definitions[i]
@@ -182,19 +205,25 @@ func (p *printer) paint(code int, text string) painted {
 
 var outcomeColours = map[engine.Outcome]int{engine.Managed: 32, engine.Held: 31, engine.Ignored: 33}
 
-func (p *printer) explanation(x engine.Explanation, field string) {
+func (p *printer) explanation(x explanation, field string) {
 	not := ""
 	if x.Outcome == engine.Managed && len(x.Reasons) > 0 {
 		not = fmt.Sprintf(", but %s not served", isOrAre(len(x.Reasons), "route"))
 	}
-	p.printf("%s is %s%s\n", x.Object, p.paint(outcomeColours[x.Outcome], string(x.Outcome)), not)
+	outcome := p.paint(outcomeColours[x.Outcome], string(x.Outcome))
+	if x.pending() {
+		outcome = p.paint(33, "pending")
+	}
+	p.printf("%s is %s%s\n", x.Object, outcome, not)
 	for _, r := range x.Reasons {
 		p.reason("  ", r)
 	}
 	if field == "" {
 		p.facts(x.Facts)
-		p.rules(x)
+		p.rules(x.Explanation)
 		p.steps(x.Steps)
+		p.patch(x.desired.Patch, x.object.JSON)
+		p.service(x.Service)
 	}
 	for _, d := range x.Definitions {
 		if len(d.Values) == 0 {
@@ -228,11 +257,21 @@ func (p *printer) facts(f *engine.Facts) {
 	for _, k := range sortedKeys(f.Namespace.Labels) {
 		p.printf("    label    %s=%s\n", k, f.Namespace.Labels[k])
 	}
-	p.printf("  class      %s\n", describeClass(f))
+	switch {
+	case f.Workload != nil:
+		p.workload(f.Workload)
+	case f.Service != nil:
+		p.ports(f.Service)
+	default:
+		p.printf("  class      %s\n", describeClass(f))
+	}
 	for _, o := range f.Overrides {
 		p.printf("  override   %s sets %s\n", o.Key, strings.Join(o.Paths, ", "))
 	}
 	for _, r := range f.Routes {
+		if f.Workload != nil {
+			continue // the definitions tell
+		}
 		host := cmp.Or(r.Host, "every host")
 		backend := fmt.Sprintf("service %s port %d", r.Backend.Name, r.Backend.Port)
 		if r.Backend.Kind == "resource" {
@@ -246,6 +285,70 @@ func (p *printer) facts(f *engine.Facts) {
 			p.printf("    claim    Ingress/%s/%s names the same host\n", c.Namespace, c.Name)
 		}
 	}
+}
+
+// workload tells what the rules saw of a workload.
+func (p *printer) workload(w *engine.WorkloadFacts) {
+	p.wish(w.Inject)
+	p.printf("  injected   %s\n", yesOrNo(w.Injected))
+	if w.HostNetwork {
+		p.printf("  network    that of the node\n")
+	}
+	p.printf("  route      %s\n", w.Route)
+	port := fmt.Sprint(w.Port)
+	if w.PortProblem != "" {
+		port = "not known: " + w.PortProblem
+	}
+	p.printf("  port       %s\n", port)
+	p.printf("  group      %s\n", w.Group)
+	callers := "not said"
+	if w.Callers != nil {
+		callers = strings.Join(w.Callers, ", ")
+	}
+	p.printf("  callers    %s\n", callers)
+	if w.Interception != nil {
+		p.printf("  intercept  %s\n", *w.Interception)
+	}
+	for _, c := range w.Containers {
+		kind := "container "
+		if c.Init {
+			kind = "init      "
+		}
+		p.printf("  %s %s, image %s\n", kind, c.Name, c.Image)
+	}
+}
+
+// ports tells what the rules saw of a Service.
+func (p *printer) ports(s *engine.ServiceFacts) {
+	p.wish(s.Inject)
+	if s.Listed != nil {
+		p.printf("  listed     %s\n", *s.Listed)
+	}
+	for _, x := range s.Ports {
+		text := fmt.Sprintf("%d %s", x.Port, x.Protocol)
+		if x.Name != "" {
+			text += ", " + x.Name
+		}
+		if x.AppProtocol != "" {
+			text += ", speaks " + x.AppProtocol
+		}
+		p.printf("  port       %s\n", text)
+	}
+}
+
+func (p *printer) wish(inject *string) {
+	wish := "not said"
+	if inject != nil {
+		wish = fmt.Sprintf("%q", *inject)
+	}
+	p.printf("  inject     %s\n", wish)
+}
+
+func yesOrNo(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "no"
 }
 
 func describeClass(f *engine.Facts) string {

@@ -19,24 +19,31 @@ import (
 
 // input holds the flags that commands share.
 type input struct {
-	files  []string
-	bundle string
-	config string
+	files         []string
+	bundle        string
+	config        string
+	meshNamespace string
 }
 
 func (in *input) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringArrayVarP(&in.files, "file", "f", nil, "manifests: a file, a folder (*.yaml, *.yml, *.json, and folders below), or - for standard input; may be given several times")
 	f.StringVar(&in.bundle, "bundle", "", "folder of a bundle: templates, policies")
-	f.StringVar(&in.config, "config", "", "configuration file: clusterID, orgID, plainPaths")
+	f.StringVar(&in.config, "config", "", "configuration file: clusterID, orgID, plainPaths, meshNamespace")
+	in.meshFlag(cmd, "(default "+defaultMeshNamespace+")")
 	_ = cmd.MarkFlagRequired("file")
 	_ = cmd.MarkFlagDirname("bundle")
 	_ = cmd.MarkFlagFilename("config", "yaml", "yml", "json")
 	_ = cmd.MarkFlagFilename("file", "yaml", "yml", "json")
 }
 
+func (in *input) meshFlag(cmd *cobra.Command, otherwise string) {
+	cmd.Flags().StringVar(&in.meshNamespace, "mesh-namespace", "", "namespace of the certificates of the mesh "+otherwise)
+}
+
 // loaded is everything that decisions are made from.
 type loaded struct {
+	config   config
 	engine   *engine.Engine
 	bundle   *engine.Bundle
 	objects  []engine.Object
@@ -45,11 +52,11 @@ type loaded struct {
 }
 
 func (in *input) load(ctx context.Context, stdin io.Reader) (*loaded, error) {
-	config, err := readConfig(in.config)
+	config, err := in.readConfig()
 	if err != nil {
 		return nil, err
 	}
-	l := &loaded{}
+	l := &loaded{config: config}
 	if l.bundle, err = loadBundle(ctx, in.bundle); err != nil {
 		return nil, err
 	}

@@ -93,7 +93,7 @@ func (r *running) follow(ctx context.Context, logs io.Writer) error {
 		return err
 	}
 	klog.SetSlogLogger(log) // what client-go says goes into the one log
-	c, err := readConfig(r.source.in.config)
+	c, err := r.source.in.readConfig()
 	if err != nil {
 		return err
 	}

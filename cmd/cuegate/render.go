@@ -11,6 +11,7 @@ import (
 	"slices"
 
 	"github.com/spf13/cobra"
+	"github.com/tidwall/gjson"
 	"golang.org/x/sync/errgroup"
 	"sigs.k8s.io/yaml"
 
@@ -23,6 +24,11 @@ type document struct {
 	Patches []patchEntry  `json:"patches"`
 	Refused []reasonEntry `json:"refused"`
 	Ignored []reasonEntry `json:"ignored"`
+
+	// Of the mesh, where there is any: Services by which sidecars find each other, and
+	// objects that wait for a certificate.
+	Services []serviceEntry `json:"services,omitempty"`
+	Pending  []reasonEntry  `json:"pending,omitempty"`
 }
 
 type apiEntry struct {
@@ -38,6 +44,11 @@ type patchEntry struct {
 	Patch  json.RawMessage `json:"patch"`
 }
 
+type serviceEntry struct {
+	Object  string          `json:"object"`
+	Service json.RawMessage `json:"service"`
+}
+
 type reasonEntry struct {
 	Object  string `json:"object"`
 	ID      string `json:"id"`
@@ -50,9 +61,14 @@ func newRender() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "render -f FILE|DIR|- [-f ...]",
 		Short: "Print the API definitions that manifests ask for",
-		Long: `Render decides every object of the manifests and prints the API definitions.
+		Long: `Render decides every object of the manifests and prints the API definitions; of
+workloads that ask for a sidecar also the patch that brings it in, a JSON Patch, and
+the Service by which other sidecars find it.
+
 Services, Namespaces, IngressClasses and TLS Secrets among the manifests are what
-the objects are decided by.
+the objects are decided by. In a mesh with TLS these are also the Secrets of its
+certificates: workloads whose certificates are not among the manifests are pending,
+and have no definitions.
 
 It exits with 1 when anything was refused, and with 2 for wrong usage or a broken
 bundle.`,
@@ -73,6 +89,10 @@ bundle.`,
 				return err
 			}
 			tell(cmd.ErrOrStderr(), "warning", warnings)
+			tell(cmd.ErrOrStderr(), "pending", doc.Pending)
+			if len(doc.Pending) > 0 {
+				fmt.Fprintln(cmd.ErrOrStderr(), pendingHint(l.config.meshNamespace()))
+			}
 			if output == "names" {
 				tell(cmd.ErrOrStderr(), "ignored", doc.Ignored)
 				tell(cmd.ErrOrStderr(), "refused", doc.Refused)
@@ -123,11 +143,20 @@ func (l *loaded) render(cmd *cobra.Command) (document, []reasonEntry, error) {
 		name := d.Object.String()
 		for _, r := range d.Reasons {
 			e := reasonEntry{name, r.ID, sentence(r)}
-			if d.Outcome == engine.Held {
+			switch {
+			case isPending(d):
+				doc.Pending = append(doc.Pending, reasonEntry{name, r.ID, r.Msg})
+			case d.Outcome == engine.Held:
 				doc.Refused = append(doc.Refused, e)
-			} else {
+			default:
 				doc.Ignored = append(doc.Ignored, e)
 			}
+		}
+		if d.Patch != nil {
+			doc.Patches = append(doc.Patches, patchEntry{name, d.Patch})
+		}
+		if d.Service != nil {
+			doc.Services = append(doc.Services, serviceEntry{name, d.Service})
 		}
 		for _, w := range d.Warnings {
 			warnings = append(warnings, reasonEntry{name, w.ID, sentence(w)})
@@ -140,16 +169,18 @@ func (l *loaded) render(cmd *cobra.Command) (document, []reasonEntry, error) {
 		doc.Refused = append(doc.Refused, reasonEntry{c.Object.String(), c.Reason.ID, sentence(c.Reason)})
 	}
 	for _, d := range all {
-		for _, def := range d.Definitions {
+		for i, def := range d.Definitions {
 			if !lost[def.ID] {
-				doc.APIs = append(doc.APIs, apiEntry{d.Object.String(), d.Template, def.JSON, def.Match})
+				doc.APIs = append(doc.APIs, apiEntry{d.Object.String(), templateOf(d, i), def.JSON, def.Match})
 			}
 		}
 	}
+	slices.SortStableFunc(doc.Patches, func(a, b patchEntry) int { return cmp.Compare(a.Object, b.Object) })
+	slices.SortStableFunc(doc.Services, func(a, b serviceEntry) int { return cmp.Compare(a.Object, b.Object) })
 	slices.SortStableFunc(doc.APIs, func(a, b apiEntry) int {
 		return cmp.Or(cmp.Compare(a.Object, b.Object), cmp.Compare(a.match, b.match))
 	})
-	for _, list := range [][]reasonEntry{doc.Refused, doc.Ignored, warnings} {
+	for _, list := range [][]reasonEntry{doc.Refused, doc.Ignored, doc.Pending, warnings} {
 		slices.SortStableFunc(list, func(a, b reasonEntry) int {
 			return cmp.Or(cmp.Compare(a.Object, b.Object), cmp.Compare(a.ID, b.ID), cmp.Compare(a.Message, b.Message))
 		})
@@ -167,10 +198,11 @@ func (l *loaded) rejections() []reasonEntry {
 }
 
 // decideAll decides every object that is not only a neighbour of others, on all cores.
+// Workloads that do not speak of the mesh come without a reason.
 func (l *loaded) decideAll(ctx context.Context) ([]engine.Desired, error) {
 	var objects []engine.Object
 	for _, o := range l.objects {
-		if !o.Neighbour() {
+		if !o.Neighbour() || o.Kind == "Service" && speaksOfMesh(o) {
 			objects = append(objects, o)
 		}
 	}
@@ -181,6 +213,9 @@ func (l *loaded) decideAll(ctx context.Context) ([]engine.Desired, error) {
 		g.Go(func() error {
 			// An object that cannot be decided is held, which says everything.
 			all[i], _, _ = l.engine.Decide(ctx, o, l.cluster)
+			if isNotAsked(all[i]) && !speaksOfMesh(o) {
+				all[i].Reasons = nil // as most workloads: not worth a line
+			}
 			return ctx.Err()
 		})
 	}
@@ -236,13 +271,15 @@ func printYAML(w io.Writer, v any) error {
 }
 
 // writeNames prints a line for each definition: its id, object, template, name, and
-// where it listens.
+// where it listens; for each patch what it does, and for each Service its name.
 func writeNames(w io.Writer, doc document) error {
+	var b bytes.Buffer
 	for _, a := range doc.APIs {
 		var d struct {
 			ID     string `json:"api_id"`
 			Name   string `json:"name"`
 			Domain string `json:"domain"`
+			Port   int    `json:"listen_port"`
 			Proxy  struct {
 				ListenPath string `json:"listen_path"`
 			} `json:"proxy"`
@@ -250,9 +287,19 @@ func writeNames(w io.Writer, doc document) error {
 		if err := json.Unmarshal(a.Definition, &d); err != nil {
 			return err
 		}
-		if _, err := fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s%s\n", d.ID, a.Object, a.Template, d.Name, d.Domain, d.Proxy.ListenPath); err != nil {
-			return err
+		at := d.Domain
+		if d.Port != 0 {
+			at += fmt.Sprintf(":%d", d.Port)
 		}
+		fmt.Fprintf(&b, "%s\t%s\t%s\t%s\t%s%s\n", d.ID, a.Object, a.Template, d.Name, at, d.Proxy.ListenPath)
 	}
-	return nil
+	for _, p := range doc.Patches {
+		fmt.Fprintf(&b, "patch\t%s\t%s\n", p.Object, summarizePatch(p.Patch))
+	}
+	for _, s := range doc.Services {
+		o := gjson.GetManyBytes(s.Service, "metadata.namespace", "metadata.name")
+		fmt.Fprintf(&b, "service\t%s\t%s/%s\n", s.Object, o[0], o[1])
+	}
+	_, err := w.Write(b.Bytes())
+	return err
 }

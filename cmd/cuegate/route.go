@@ -84,7 +84,7 @@ It exits with 1 when nothing serves the URL.`,
 
 // routeDefinitions gives the definitions of the manifests, or of the targets.
 func routeDefinitions(cmd *cobra.Command, in *input, targets *targetFlags) ([][]byte, error) {
-	c, err := readConfig(in.config)
+	c, err := in.readConfig()
 	if err != nil {
 		return nil, err
 	}

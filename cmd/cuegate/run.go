@@ -70,7 +70,8 @@ in Events and annotations what became of them, and serves health and metrics.`,
 	s := cmd.Flags()
 	s.StringArrayVar(&r.source.in.files, "source", nil, "folder or file of manifests, watched; may be given several times (default "+exampleSource+"); or "+kubernetesSource+", a cluster")
 	s.StringVar(&r.source.in.bundle, "bundle", "", "folder of a bundle, watched: templates, policies")
-	s.StringVar(&r.source.in.config, "config", "", "configuration file: clusterID, orgID, plainPaths, targets")
+	s.StringVar(&r.source.in.config, "config", "", "configuration file: clusterID, orgID, plainPaths, meshNamespace, targets")
+	r.source.in.meshFlag(cmd, "(default the controller's own in a cluster, "+defaultMeshNamespace+" elsewhere)")
 	s.StringVar(&r.listen, "listen", "127.0.0.1:8080", "where the embedded gateway listens")
 	s.StringVar(&r.listenTLS, "listen-tls", "", "where the embedded gateway listens for TLS, such as 127.0.0.1:8443")
 	s.DurationVar(&r.targets.driftInterval, "drift-interval", 5*time.Minute, "how often the definitions of a gateway are compared with what they should be")
@@ -89,7 +90,7 @@ func (r *running) run(ctx context.Context) error {
 		}
 		r.source.in.files = []string{exampleSource}
 	}
-	c, err := readConfig(r.source.in.config)
+	c, err := r.source.in.readConfig()
 	if err != nil {
 		return err
 	}
