@@ -14,14 +14,17 @@ import (
 	"k8s.io/client-go/metadata/metadatainformer"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/restmapper"
+	"k8s.io/client-go/util/flowcontrol"
 	"k8s.io/controller-manager/pkg/informerfactory"
 	"k8s.io/klog/v2"
+	"k8s.io/kubernetes/pkg/controller/daemon"
 	"k8s.io/kubernetes/pkg/controller/deployment"
 	"k8s.io/kubernetes/pkg/controller/endpointslice"
 	"k8s.io/kubernetes/pkg/controller/garbagecollector"
 	"k8s.io/kubernetes/pkg/controller/namespace"
 	"k8s.io/kubernetes/pkg/controller/replicaset"
 	"k8s.io/kubernetes/pkg/controller/serviceaccount"
+	"k8s.io/kubernetes/pkg/controller/statefulset"
 )
 
 const (
@@ -30,6 +33,8 @@ const (
 	// Limits that the controller manager has as defaults.
 	burstReplicas     = 500
 	endpointsPerSlice = 100
+	// failedPodPause and failedPodPauses are between pods of a DaemonSet that failed.
+	failedPodPause, failedPodPauses = time.Second, 15 * time.Minute
 	// resync is when a missed event would be noticed. None is missed: it only has
 	// to be there.
 	resync = 12 * time.Hour
@@ -73,6 +78,10 @@ func startControllers(ctx context.Context, config *rest.Config) error {
 	if err != nil {
 		return err
 	}
+	daemons, err := c.daemonSets(ctx)
+	if err != nil {
+		return err
+	}
 	started := make(chan struct{})
 	collect, err := c.collector(ctx, started)
 	if err != nil {
@@ -81,6 +90,8 @@ func startControllers(ctx context.Context, config *rest.Config) error {
 	runs := []func(context.Context, int){
 		deployments.Run,
 		c.replicaSets(ctx).Run,
+		c.statefulSets(ctx).Run,
+		daemons.Run,
 		c.endpointSlices(ctx).Run,
 		c.namespaces(ctx).Run,
 		accounts.Run,
@@ -101,6 +112,16 @@ func (c controllers) deployments(ctx context.Context) (*deployment.DeploymentCon
 
 func (c controllers) replicaSets(ctx context.Context) *replicaset.ReplicaSetController {
 	return replicaset.NewReplicaSetController(ctx, c.typed.Apps().V1().ReplicaSets(), c.typed.Core().V1().Pods(), c.client, burstReplicas)
+}
+
+func (c controllers) statefulSets(ctx context.Context) *statefulset.StatefulSetController {
+	return statefulset.NewStatefulSetController(ctx, c.typed.Core().V1().Pods(), c.typed.Apps().V1().StatefulSets(),
+		c.typed.Core().V1().PersistentVolumeClaims(), c.typed.Apps().V1().ControllerRevisions(), c.client)
+}
+
+func (c controllers) daemonSets(ctx context.Context) (*daemon.DaemonSetsController, error) {
+	return daemon.NewDaemonSetsController(ctx, c.typed.Apps().V1().DaemonSets(), c.typed.Apps().V1().ControllerRevisions(),
+		c.typed.Core().V1().Pods(), c.typed.Core().V1().Nodes(), c.client, flowcontrol.NewBackOff(failedPodPause, failedPodPauses))
 }
 
 func (c controllers) endpointSlices(ctx context.Context) *endpointslice.Controller {

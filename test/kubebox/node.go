@@ -198,7 +198,14 @@ func (n *node) start(ctx context.Context, pod *corev1.Pod) error {
 		status.Conditions = slices.DeleteFunc(status.Conditions, func(c corev1.PodCondition) bool { return c.Type == kind })
 		status.Conditions = append(status.Conditions, corev1.PodCondition{Type: kind, Status: corev1.ConditionTrue, LastTransitionTime: now})
 	}
-	status.ContainerStatuses = nil
+	status.InitContainerStatuses, status.ContainerStatuses = nil, nil
+	for _, c := range pod.Spec.InitContainers {
+		s := completed(c, now)
+		if c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways {
+			s = running(c, now)
+		}
+		status.InitContainerStatuses = append(status.InitContainerStatuses, s)
+	}
 	for _, c := range pod.Spec.Containers {
 		status.ContainerStatuses = append(status.ContainerStatuses, running(c, now))
 	}
@@ -211,6 +218,15 @@ func running(c corev1.Container, since metav1.Time) corev1.ContainerStatus {
 	return corev1.ContainerStatus{
 		Name: c.Name, Image: c.Image, Ready: true, Started: &started,
 		State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: since}},
+	}
+}
+
+// completed is the status of an init container that has done its work.
+func completed(c corev1.Container, at metav1.Time) corev1.ContainerStatus {
+	started := false
+	return corev1.ContainerStatus{
+		Name: c.Name, Image: c.Image, Ready: true, Started: &started,
+		State: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{Reason: "Completed", StartedAt: at, FinishedAt: at}},
 	}
 }
 
