@@ -11,7 +11,9 @@
 //
 // The table of addresses is in network.go, which also finds the pods of a Service by the
 // EndpointSlices of the API server. Who is in no pod comes in by a proxy (proxy.go): a
-// program with HTTP_PROXY=Pods.Proxy() reaches http://10.128.0.2:9696.
+// program with HTTP_PROXY=Pods.Proxy() reaches http://10.128.0.2:9696, and an API server
+// with Options.Egress the Services of webhooks. The other way round, Pods.Lead has an
+// address of the pod network lead to a program outside.
 //
 // What a sidecar is comes from its container: the ports and the secret from the
 // environment, read from the API server; what it trusts from the ConfigMap that is

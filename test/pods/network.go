@@ -98,8 +98,8 @@ func refused(to netip.AddrPort) error {
 	return &net.OpError{Op: "dial", Net: "tcp", Addr: net.TCPAddrFromAddrPort(to), Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
 }
 
-// resolve gives an address of a pod for the name of a Service and one of its ports:
-// the next endpoint each time. A name without a namespace is of the given one.
+// resolve gives an address of a pod for the name of a Service and one of its ports.
+// A name without a namespace is of the given one.
 func (n *network) resolve(host string, port uint16, namespace string) (netip.AddrPort, error) {
 	unknown := &net.DNSError{Err: "no such host", Name: host, IsNotFound: true}
 	short := strings.TrimSuffix(strings.TrimSuffix(host, ".cluster.local"), ".svc")
@@ -114,12 +114,17 @@ func (n *network) resolve(host string, port uint16, namespace string) (netip.Add
 	if err != nil {
 		return netip.AddrPort{}, unknown
 	}
+	return n.next(service, port)
+}
+
+// next gives an endpoint of a port of a Service, another one each time.
+func (n *network) next(service *corev1.Service, port uint16) (netip.AddrPort, error) {
 	all, err := n.endpoints(service, port)
 	if err != nil {
 		return netip.AddrPort{}, err
 	}
 	if len(all) == 0 {
-		return netip.AddrPort{}, &net.OpError{Op: "dial", Net: "tcp", Err: fmt.Errorf("%s:%d has no endpoints: %w", host, port, syscall.ECONNREFUSED)}
+		return netip.AddrPort{}, &net.OpError{Op: "dial", Net: "tcp", Err: fmt.Errorf("%s.%s:%d has no endpoints: %w", service.Name, service.Namespace, port, syscall.ECONNREFUSED)}
 	}
 	return all[(n.turn.Add(1)-1)%uint64(len(all))], nil
 }
@@ -173,11 +178,15 @@ func splitAddress(address string) (host string, port uint16, err error) {
 	return host, uint16(number), nil
 }
 
-// dial goes from nowhere to an address, or to a Service.
+// dial goes from nowhere to an address, or to a Service. Loopback is that of this
+// machine: the API server calls webhooks there.
 func (n *network) dial(ctx context.Context, _, address string) (net.Conn, error) {
 	host, port, err := splitAddress(address)
 	if err != nil {
 		return nil, err
+	}
+	if ip, err := netip.ParseAddr(host); err == nil && ip.IsLoopback() {
+		return new(net.Dialer).DialContext(ctx, "tcp", address)
 	}
 	to, err := n.find(host, port, "")
 	if err != nil {
@@ -186,12 +195,30 @@ func (n *network) dial(ctx context.Context, _, address string) (net.Conn, error)
 	return n.connect(ctx, netip.Addr{}, to)
 }
 
-// find gives the address of a pod for an IP, or for the name of a Service.
+// find gives the address of a pod for its IP, or for the name or the IP of a Service.
 func (n *network) find(host string, port uint16, namespace string) (netip.AddrPort, error) {
-	if ip, err := netip.ParseAddr(host); err == nil {
-		return netip.AddrPortFrom(ip, port), nil
+	ip, err := netip.ParseAddr(host)
+	if err != nil {
+		return n.resolve(host, port, namespace)
 	}
-	return n.resolve(host, port, namespace)
+	services, err := n.services.List(labels.Everything())
+	if err != nil {
+		return netip.AddrPort{}, err
+	}
+	for _, s := range services {
+		if s.Spec.ClusterIP == host {
+			return n.next(s, port)
+		}
+	}
+	return netip.AddrPortFrom(ip, port), nil
+}
+
+// Lead has an address of the pod network lead to one of loopback: for what stands in an
+// EndpointSlice and runs in no pod.
+func (p *Pods) Lead(from netip.AddrPort, loopback string) {
+	p.network.mu.Lock()
+	defer p.network.mu.Unlock()
+	p.network.open[from] = loopback
 }
 
 // Dialer connects as an app in a pod of the workload does, the next one each time; from

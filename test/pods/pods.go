@@ -28,6 +28,10 @@ type Options struct {
 	// ReloadTick is how often they take reloads; 50 ms where it is 0, and a second in
 	// a real gateway.
 	ReloadTick time.Duration
+	// Egress is the path of a unix socket to listen at: a proxy as Proxy is, for the API
+	// server, which takes it for its calls to webhooks (--egress-selector-config-file).
+	// None where it is "".
+	Egress string
 	// Log gets what goes wrong in pods. May be nil.
 	Log *slog.Logger
 }
@@ -71,8 +75,13 @@ func Start(ctx context.Context, client kubernetes.Interface, o Options) (*Pods, 
 	if err != nil {
 		return nil, err
 	}
-	if p.proxy, err = p.serveProxy(ctx); err != nil {
+	if p.proxy, err = p.serveProxy(ctx, "tcp", "127.0.0.1:0"); err != nil {
 		return nil, err
+	}
+	if o.Egress != "" {
+		if _, err := p.serveProxy(ctx, "unix", o.Egress); err != nil {
+			return nil, err
+		}
 	}
 	factory.Start(ctx.Done())
 	// It is the last to be waited for: while informers run, pods may start.

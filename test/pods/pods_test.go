@@ -1,12 +1,17 @@
 package pods
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/http"
+	"net/http/httptest"
+	"net/netip"
 	"net/url"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -32,6 +37,7 @@ type rig struct {
 	client kubernetes.Interface
 	// control speaks with control APIs through the proxy.
 	control *http.Client
+	egress  string
 	stop    context.CancelFunc
 }
 
@@ -43,7 +49,8 @@ func start(t *testing.T, objects ...kuberuntime.Object) *rig {
 	)
 	client := fake.NewClientset(objects...)
 	ctx, cancel := context.WithCancel(t.Context())
-	p, err := Start(ctx, client, Options{Keys: []string{"key"}, ReloadTick: time.Millisecond})
+	egress := filepath.Join(t.TempDir(), "egress")
+	p, err := Start(ctx, client, Options{Keys: []string{"key"}, ReloadTick: time.Millisecond, Egress: egress})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,7 +61,7 @@ func start(t *testing.T, objects ...kuberuntime.Object) *rig {
 	}
 	transport := &http.Transport{Proxy: http.ProxyURL(proxy)}
 	t.Cleanup(transport.CloseIdleConnections)
-	return &rig{t, p, client, &http.Client{Transport: transport}, cancel}
+	return &rig{t, p, client, &http.Client{Transport: transport}, egress, cancel}
 }
 
 func meshSecret() *corev1.Secret {
@@ -358,5 +365,41 @@ func TestTunnel(t *testing.T) {
 	r.control.CloseIdleConnections()
 	if _, err := r.control.Get("https://nobody.shop:8080/x"); err == nil {
 		t.Error("a name that is not known is reached")
+	}
+}
+
+// The API server comes by a unix socket to what stands in an EndpointSlice and runs in
+// no pod, by the address of a Service.
+func TestEgress(t *testing.T) {
+	hook := service("hook", 443)
+	hook.Spec.ClusterIP = "10.0.0.9"
+	r := start(t, hook, slice("hook", 9443, "192.0.2.9"))
+	server := httptest.NewServer(app("hook", "hook"))
+	defer server.Close()
+	r.Lead(netip.MustParseAddrPort("192.0.2.9:9443"), strings.TrimPrefix(server.URL, "http://"))
+	for address, want := range map[string]int{
+		"10.0.0.9:443": 200, "192.0.2.9:9443": 200, strings.TrimPrefix(server.URL, "http://"): 200, "10.0.0.9:80": 502,
+	} {
+		c, err := net.Dial("unix", r.egress)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		fmt.Fprintf(c, "CONNECT %s HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", address)
+		answers := bufio.NewReader(c)
+		resp, err := http.ReadResponse(answers, nil)
+		if err != nil || resp.StatusCode != want {
+			t.Fatalf("%s: %v %v", address, resp, err)
+		}
+		if want != 200 {
+			continue
+		}
+		fmt.Fprintf(c, "GET /x HTTP/1.1\r\nHost: hook\r\n\r\n")
+		if resp, err = http.ReadResponse(answers, nil); err != nil {
+			t.Fatal(err)
+		}
+		if a, err := readAnswer(resp); err != nil || a.Pod != "hook" {
+			t.Errorf("%s answered %+v, %v", address, a, err)
+		}
 	}
 }

@@ -10,8 +10,8 @@ import (
 )
 
 // serveProxy opens a proxy to the pods until ctx ends, and gives its URL.
-func (p *Pods) serveProxy(ctx context.Context) (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+func (p *Pods) serveProxy(ctx context.Context, network, address string) (string, error) {
+	l, err := net.Listen(network, address)
 	if err != nil {
 		return "", err
 	}
