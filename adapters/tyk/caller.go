@@ -82,7 +82,7 @@ func newCaller(s Settings) (*caller, error) {
 		DialContext:         (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
 		TLSClientConfig:     tlsConfig,
 		MaxIdleConnsPerHost: s.Concurrency,
-		IdleConnTimeout:     90 * time.Second,
+		IdleConnTimeout:     15 * time.Second, // there may be hundreds of sidecars
 		ForceAttemptHTTP2:   true,
 	}
 	return &caller{

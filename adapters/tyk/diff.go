@@ -48,6 +48,7 @@ func (f *Fleet) Diff(ctx context.Context, all []engine.Desired) ([]Diff, error) 
 	if err != nil {
 		return nil, err
 	}
+	w := newWants(all, 0)
 	diffs := make([]Diff, len(settings))
 	var running sync.WaitGroup
 	for i, s := range settings {
@@ -55,7 +56,7 @@ func (f *Fleet) Diff(ctx context.Context, all []engine.Desired) ([]Diff, error) 
 			diffs[i].Target = s.Name
 			t, err := newTarget(s, f.options)
 			if err == nil {
-				err = t.diff(ctx, t.sharing(all), &diffs[i])
+				err = t.diff(ctx, w, &diffs[i])
 			}
 			diffs[i].Err = err
 		})
@@ -64,15 +65,16 @@ func (f *Fleet) Diff(ctx context.Context, all []engine.Desired) ([]Diff, error) 
 	return diffs, nil
 }
 
-func (t *target) diff(ctx context.Context, want []engine.Desired, d *Diff) error {
+func (t *target) diff(ctx context.Context, w *wants, d *Diff) error {
 	if err := t.open(ctx); err != nil {
 		return err
 	}
+	want := t.mine(w)
 	wanted := definitions(want)
 	if _, err := t.list(ctx, wanted); err != nil {
 		return err
 	}
-	plan, conflicts := engine.MakePlan(t.keep(want), t.inventory.live())
+	plan, conflicts := engine.MakePlan(t.keep(w, want), t.inventory.live())
 	d.Unchanged, d.Conflicts, d.Held = plan.Unchanged, conflicts, t.held(plan)
 	for _, c := range plan.Changes {
 		x := DiffChange{Action: c.Action, ID: c.ID, Owner: c.Owner}

@@ -83,10 +83,16 @@ func newDouble(t testing.TB) *double { return newDoubleOn(t, embedded.NewStore()
 
 func newDoubleOn(t testing.TB, store *embedded.Store) *double {
 	t.Helper()
+	return newDoubleBehind(t, store, func(g *embedded.Gateway) http.Handler { return g })
+}
+
+// newDoubleBehind is a double of which the port has another handler.
+func newDoubleBehind(t testing.TB, store *embedded.Store, handler func(*embedded.Gateway) http.Handler) *double {
+	t.Helper()
 	g := embedded.New(embedded.Config{Secret: testSecret, CustomDomains: true, StrictRoutes: true,
 		ReloadTick: 200 * time.Microsecond, Transport: echo{}, Store: store})
 	t.Cleanup(g.Close)
-	return &double{g, newPort(t, g), store}
+	return &double{g, newPort(t, handler(g)), store}
 }
 
 func (d *double) settings() Settings {
@@ -218,7 +224,7 @@ func (d *double) ask(host, path string) string {
 
 func push(t testing.TB, x *target, want ...engine.Desired) Report {
 	t.Helper()
-	return x.sync(context.Background(), want)
+	return x.sync(context.Background(), newWants(want, 0))
 }
 
 func mustPush(t testing.TB, x *target, want ...engine.Desired) Report {

@@ -161,7 +161,7 @@ func TestFaultsTwoPushers(t *testing.T) {
 				var reports [2]Report
 				var running sync.WaitGroup
 				for i, x := range pushers {
-					running.Go(func() { reports[i] = x.sync(context.Background(), want) })
+					running.Go(func() { reports[i] = x.sync(context.Background(), newWants(want, 0)) })
 				}
 				running.Wait()
 				if !reports[0].OK() {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"math/rand/v2"
 	"reflect"
 	"slices"
 	"sync"
@@ -22,15 +23,18 @@ type Options struct {
 	ClusterID string
 	// Targets to push to.
 	Targets []Settings
-	// Discover finds more targets; it is asked every DiscoverInterval. An error
-	// leaves the targets as they are. May be nil.
+	// Discover finds more targets; it is asked every DiscoverInterval, and when Wake has
+	// something. An error leaves the targets as they are. May be nil.
 	Discover         func(context.Context) ([]Settings, error)
-	DiscoverInterval time.Duration // 10 s where it is 0
+	DiscoverInterval time.Duration   // 10 s where it is 0
+	Wake             <-chan struct{} // may be nil
 
-	// DriftInterval is how often each target is listed; 5 minutes where it is 0.
-	DriftInterval time.Duration
-	// CheckInterval is how often one definition of each target is looked at; 5 s
+	// DriftInterval is how often each target is listed, or a little more often; 5 minutes
 	// where it is 0.
+	DriftInterval time.Duration
+	// CheckInterval is about how often one definition of each target is looked at; 5 s
+	// where it is 0. It is longer where there are many targets: maxChecks in a second are
+	// enough.
 	CheckInterval time.Duration
 	// A plan that deletes more than DeleteFloor definitions and more than DeleteShare
 	// of what is there is held, unless ConfirmDeletes; 10 and 0.5 where they are 0.
@@ -52,7 +56,12 @@ type Options struct {
 
 	// keep is set by Fleet.KeepUnknown.
 	keep *atomic.Bool
+	// claims of all targets of the fleet.
+	claims *claims
 }
+
+// maxChecks is how many looks at targets begin in a second, however many there are.
+const maxChecks = 20
 
 func (o Options) withDefaults() Options {
 	o.DiscoverInterval = cmp.Or(o.DiscoverInterval, 10*time.Second)
@@ -63,6 +72,7 @@ func (o Options) withDefaults() Options {
 	o.Grace = cmp.Or(o.Grace, 30*time.Second)
 	o.keep = new(atomic.Bool)
 	o.keep.Store(o.KeepUnknown)
+	o.claims = newClaims()
 	if o.Report == nil {
 		o.Report = func(Report) {}
 	}
@@ -80,10 +90,9 @@ func (o Options) withDefaults() Options {
 type Fleet struct {
 	options Options
 	mu      sync.Mutex
-	want    []engine.Desired
-	// generation counts the calls of Want.
-	generation uint64
-	workers    map[string]*worker
+	// want is nil before anything is wanted. Its generation counts the calls of Want.
+	want    *wants
+	workers map[string]*worker
 }
 
 // NewFleet checks the settings of the targets; it calls nobody.
@@ -111,8 +120,11 @@ func (f *Fleet) KeepUnknown(keep bool) { f.options.keep.Store(keep) }
 func (f *Fleet) Want(all []engine.Desired) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.want = all
-	f.generation++
+	generation := uint64(1)
+	if f.want != nil {
+		generation = f.want.generation + 1
+	}
+	f.want = newWants(all, generation)
 	for _, w := range f.workers {
 		w.wake()
 	}
@@ -128,6 +140,11 @@ func (f *Fleet) Targets() []string {
 // ErrAtOnce is the cause of the end of a context with which a batch in hand ends too,
 // without any grace: somebody else pushes now.
 var ErrAtOnce = errors.New("somebody else pushes now")
+
+// errGone is the cause of the end of a context of a target that is gone, or is another
+// one by now. Nothing more is sent to its address, which may be somebody else's soon, and
+// nothing more is told of it.
+var errGone = errors.New("the target is gone")
 
 // Run keeps the targets at what is wanted until ctx ends. A batch in hand is then
 // brought to its end, within the grace, unless the cause is ErrAtOnce.
@@ -145,6 +162,7 @@ func (f *Fleet) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
+		case <-f.options.Wake:
 		}
 	}
 }
@@ -172,7 +190,7 @@ func (f *Fleet) reconcile(ctx context.Context, running *sync.WaitGroup) error {
 			if reflect.DeepEqual(w.target.settings, s) {
 				continue
 			}
-			w.cancel()
+			w.cancel(errGone)
 			delete(f.workers, s.Name)
 		}
 		t, bad := newTarget(s, f.options)
@@ -180,18 +198,19 @@ func (f *Fleet) reconcile(ctx context.Context, running *sync.WaitGroup) error {
 			err = errors.Join(err, bad)
 			continue
 		}
-		ctx, cancel := context.WithCancel(ctx)
+		ctx, cancel := context.WithCancelCause(ctx)
 		w := &worker{target: t, fleet: f, cancel: cancel, news: make(chan struct{}, 1)}
 		f.workers[s.Name] = w
+		f.options.claims.join(t, w.wake)
 		running.Go(func() { w.run(ctx) })
-		if f.generation > 0 {
+		if f.want != nil {
 			w.wake()
 		}
 	}
 	maps.DeleteFunc(f.workers, func(name string, w *worker) bool {
 		gone := failed == nil && !present[name]
 		if gone {
-			w.cancel()
+			w.cancel(errGone)
 		}
 		return gone
 	})
@@ -219,41 +238,54 @@ func (f *Fleet) targets(ctx context.Context) ([]Settings, error) {
 // gives their reports in the order of the targets. When ctx ends, a batch in hand goes
 // on within the grace.
 func (f *Fleet) Sync(ctx context.Context, all []engine.Desired) ([]Report, error) {
-	return f.each(ctx, func(ctx context.Context, t *target) Report {
-		ctx, cancel := withGrace(ctx, f.options.Grace)
-		defer cancel()
-		return t.sync(ctx, all)
-	})
-}
-
-// each runs do for every target once, with a target of its own.
-func (f *Fleet) each(ctx context.Context, do func(context.Context, *target) Report) ([]Report, error) {
 	settings, err := f.targets(ctx)
 	if err != nil {
 		return nil, err
 	}
+	w := newWants(all, 0)
 	reports := make([]Report, len(settings))
-	var running sync.WaitGroup
+	targets := make([]*target, len(settings))
 	for i, s := range settings {
 		t, err := newTarget(s, f.options)
 		if err != nil {
 			reports[i] = Report{Target: s.Name, Err: err}
 			continue
 		}
-		running.Go(func() {
-			defer t.close()
-			reports[i] = do(ctx, t)
+		f.options.claims.join(t, nil)
+		defer f.options.claims.leave(t, nil)
+		defer t.close()
+		targets[i] = t
+	}
+	ctx, cancel := withGrace(ctx, f.options.Grace)
+	defer cancel()
+	each(targets, func(i int, t *target) { reports[i] = t.sync(ctx, w) })
+	if len(targets) > 1 {
+		// What one was done with, others may have needed for a while.
+		each(targets, func(i int, t *target) {
+			if r := &reports[i]; r.Err == nil && r.Held == nil {
+				r.Err = t.removeCertificates(ctx, w, t.mine(w), r)
+			}
 		})
 	}
-	running.Wait()
 	return reports, nil
+}
+
+// each does something for all targets that are not nil, and waits.
+func each(targets []*target, do func(i int, t *target)) {
+	var running sync.WaitGroup
+	for i, t := range targets {
+		if t != nil {
+			running.Go(func() { do(i, t) })
+		}
+	}
+	running.Wait()
 }
 
 // worker keeps one target.
 type worker struct {
 	target *target
 	fleet  *Fleet
-	cancel context.CancelFunc
+	cancel context.CancelCauseFunc
 	// news has an element when there is something new to want.
 	news chan struct{}
 }
@@ -267,9 +299,10 @@ func (w *worker) wake() {
 
 func (w *worker) run(ctx context.Context) {
 	defer w.target.close()
+	defer w.leave()
 	pauses := backoff.NewExponentialBackOff()
 	pauses.InitialInterval, pauses.MaxInterval, pauses.Multiplier = time.Second, time.Minute, 2
-	check := time.NewTicker(w.fleet.options.CheckInterval)
+	check := time.NewTimer(rand.N(w.fleet.pause()))
 	defer check.Stop()
 	retry := time.NewTimer(time.Hour)
 	defer retry.Stop()
@@ -284,6 +317,7 @@ func (w *worker) run(ctx context.Context) {
 				continue
 			}
 		case <-check.C:
+			check.Reset(w.fleet.pause())
 			if failing || !w.target.due() && w.target.check(ctx) && !w.target.overdue() {
 				continue
 			}
@@ -301,18 +335,40 @@ func (w *worker) run(ctx context.Context) {
 	}
 }
 
+// pause is how long to wait until the next look at a target. It is spread, so that
+// targets that begin at once are not looked at at once for ever.
+func (f *Fleet) pause() time.Duration {
+	f.mu.Lock()
+	n := len(f.workers)
+	f.mu.Unlock()
+	pause := max(f.options.CheckInterval, time.Duration(n)*time.Second/maxChecks)
+	return pause - pause/4 + rand.N(pause/2+1)
+}
+
+// leave hands what has to be removed to others. Only sidecars are known to share a Redis.
+func (w *worker) leave() {
+	var left map[string]bool
+	if w.target.settings.Sidecar {
+		left = w.target.certs.ours
+	}
+	w.fleet.options.claims.leave(w.target, left)
+}
+
 // sync pushes what is wanted now; nothing before anything was.
 func (w *worker) sync(ctx context.Context) (Report, bool) {
 	w.fleet.mu.Lock()
-	want, generation := w.fleet.want, w.fleet.generation
+	want := w.fleet.want
 	w.fleet.mu.Unlock()
-	if generation == 0 || ctx.Err() != nil {
+	if want == nil || ctx.Err() != nil {
 		return Report{}, false
 	}
 	graced, cancel := withGrace(ctx, w.fleet.options.Grace)
 	defer cancel()
 	r := w.target.sync(graced, want)
-	r.Generation = generation
+	r.Generation = want.generation
+	if errors.Is(context.Cause(ctx), errGone) {
+		return r, false
+	}
 	w.fleet.options.Report(r)
 	return r, true
 }
@@ -321,7 +377,7 @@ func (w *worker) sync(ctx context.Context) (Report, bool) {
 func withGrace(ctx context.Context, grace time.Duration) (context.Context, context.CancelFunc) {
 	graced, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(ctx, func() {
-		if errors.Is(context.Cause(ctx), ErrAtOnce) {
+		if cause := context.Cause(ctx); errors.Is(cause, ErrAtOnce) || errors.Is(cause, errGone) {
 			cancel()
 			return
 		}

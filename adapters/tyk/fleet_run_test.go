@@ -180,6 +180,164 @@ func TestFleetDiscovery(t *testing.T) {
 	f.served(b, newer)
 }
 
+// finder is a discovery that a test decides.
+type finder struct {
+	mu    sync.Mutex
+	found []Settings
+	news  chan struct{}
+}
+
+func newFinder() *finder { return &finder{news: make(chan struct{}, 1)} }
+
+func (f *finder) discover(context.Context) ([]Settings, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.found, nil
+}
+
+// set says what is found from now on, and that there is something new.
+func (f *finder) set(found ...Settings) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.found = found
+	select {
+	case f.news <- struct{}{}:
+	default:
+	}
+}
+
+// Who is told of something new looks at once, and does not wait for the next time.
+func TestFleetIsWoken(t *testing.T) {
+	t.Parallel()
+	a, b := newDouble(t), newDouble(t)
+	found := newFinder()
+	f := run(t, Options{Discover: found.discover, DiscoverInterval: time.Hour, Wake: found.news})
+	cafe := desired("cafe", 1, "/tea")
+	f.Want([]engine.Desired{cafe})
+	found.set(a.settings())
+	f.served(a, cafe)
+	// It is the same one, at another address.
+	s := b.settings()
+	s.Name = a.URL
+	found.set(s)
+	f.served(b, cafe)
+	eventually(t, "it is known by its name", func() bool { return slices.Equal(f.Targets(), []string{a.URL}) })
+}
+
+// One that goes away in the middle of a push delays nobody, is told of no more, and gets
+// nothing more: its address may be another's soon.
+func TestFleetOneThatGoesAway(t *testing.T) {
+	t.Parallel()
+	p := newPair(t, "x", time.Hour)
+	g, other := newDouble(t), newDouble(t)
+	hanging, begun := hanging(t, g)
+	gone := sidecar(g, "front", "web")
+	gone.URL = hanging.URL
+	found := newFinder()
+	found.set(gone, sidecar(other, "other", "web"))
+	f := run(t, Options{Discover: found.discover, DiscoverInterval: time.Hour, Wake: found.news, Grace: time.Hour})
+	cart := member{"cart", 1, p, []calling{{"web", p, nil}}}.desired()
+	f.Want([]engine.Desired{cart})
+	<-begun
+	eventually(t, "the other one has it", func() bool { return loadedIDs(other.loaded(t)) == "cart-mesh-web" })
+	worker := f.worker("default/front")
+	found.set(sidecar(other, "other", "web"))
+	eventually(t, "its worker has ended", func() bool { return worker.ended() })
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, r := range f.reports {
+		if r.Target == "default/front" {
+			t.Errorf("%+v", r)
+		}
+	}
+	if len(f.Targets()) != 1 {
+		t.Error(f.Targets())
+	}
+}
+
+func (f *running) worker(name string) *worker {
+	f.Fleet.mu.Lock()
+	defer f.Fleet.mu.Unlock()
+	return f.workers[name]
+}
+
+// ended tells whether a worker is through: it has left the others then.
+func (w *worker) ended() bool {
+	c := w.fleet.options.claims
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.targets[w.target] == nil
+}
+
+// What a sidecar leaves in the common Redis, the next one removes.
+func TestFleetRemovesWhatIsLeft(t *testing.T) {
+	t.Parallel()
+	redis := newCommonRedis(t)
+	a, b := redis.join(t), redis.join(t)
+	cart, tax, web := newPair(t, "x", time.Hour), newPair(t, "x", time.Hour), newPair(t, "x", time.Hour)
+	found := newFinder()
+	found.set(sidecar(a, "cart", "none"), sidecar(b, "tax", "none"))
+	f := run(t, Options{Discover: found.discover, DiscoverInterval: time.Hour, Wake: found.news, DriftInterval: 20 * time.Millisecond})
+	all := []engine.Desired{member{"cart", 1, cart, []calling{{"web", web, nil}}}.desired(), member{"tax", 1, tax, []calling{{"web", web, nil}}}.desired()}
+	f.Want(all)
+	eventually(t, "all are there", func() bool { return redis.redis.withKeys(t, cart, tax, web) == "0 key, 1 key, 2 public" })
+	// The workload goes, and its pods with it.
+	w := f.worker("default/cart")
+	found.set(sidecar(b, "tax", "none"))
+	eventually(t, "its worker has ended", w.ended)
+	f.Want(all[1:])
+	eventually(t, "what it had is gone", func() bool { return redis.redis.withKeys(t, cart, tax, web) == "1 key, 2 public" })
+}
+
+// Looks at many targets are spread over a longer time.
+func TestFleetSpreadsItsLooks(t *testing.T) {
+	t.Parallel()
+	f, err := NewFleet(Options{Targets: []Settings{{URL: "http://gateway.test", Secret: NewSecret("x")}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for targets, want := range map[int]time.Duration{1: 5 * time.Second, 100: 5 * time.Second, 500: 25 * time.Second, 2000: 100 * time.Second} {
+		clear(f.workers)
+		for i := range targets {
+			f.workers[fmt.Sprint(i)] = nil
+		}
+		pauses := map[time.Duration]bool{}
+		for range 100 {
+			pause := f.pause()
+			pauses[pause] = true
+			if pause < want*3/4 || pause > want*5/4 {
+				t.Errorf("%d targets: %v", targets, pause)
+			}
+		}
+		if len(pauses) < 50 {
+			t.Errorf("%d targets, and %d pauses", targets, len(pauses))
+		}
+	}
+}
+
+// Lists of many targets are too, and are never later than they should.
+func TestListsAreSpread(t *testing.T) {
+	t.Parallel()
+	g, c := newDouble(t), newClock()
+	intervals := map[time.Duration]bool{}
+	for range 20 {
+		x := newTestTarget(t, g.settings(), Options{Now: c.Now, DriftInterval: 4 * time.Minute})
+		mustPush(t, x, desired("cafe", 1, "/tea"))
+		intervals[x.interval] = true
+		c.add(3*time.Minute - time.Second)
+		if x.due() {
+			t.Error("too soon")
+		}
+		c.add(time.Minute + time.Second)
+		if !x.due() {
+			t.Error("too late")
+		}
+	}
+	if len(intervals) < 10 {
+		t.Error(intervals)
+	}
+}
+
 // A refused definition is tried again by itself.
 func TestFleetTriesRefusedAgain(t *testing.T) {
 	t.Parallel()
@@ -411,6 +569,8 @@ func TestNewFleetRefuses(t *testing.T) {
 		"not of the form":             with(func(s *Settings) { s.URL = "gateway.test:8080" }),
 		"not of the form http://HOST": with(func(s *Settings) { s.URL = "ftp://gateway.test" }),
 		"holds a user name":           with(func(s *Settings) { s.URL = "http://u:p4ss@gateway.test" }),
+		"has no tags":                 with(func(s *Settings) { s.Sidecar = true }),
+		"as if it were a Dashboard":   with(func(s *Settings) { s.Sidecar, s.Mode, s.Tags = true, Dashboard, []string{"mesh"} }),
 		"no PEM certificate":          with(func(s *Settings) { s.CA = []byte("x") }),
 	} {
 		_, err := NewFleet(Options{Targets: targets})

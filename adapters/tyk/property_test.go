@@ -34,7 +34,10 @@ var (
 // A failing sequence says how to run it again.
 func TestProperty(t *testing.T) {
 	t.Parallel()
-	pairs := []pair{newPair(t, "a.example.com", 1e6*time.Hour), newPair(t, "b.example.com", 1e6*time.Hour), newPair(t, "c.example.com", 1e6*time.Hour)}
+	var pairs []pair
+	for range servers + clients {
+		pairs = append(pairs, newPair(t, "a.example.com", 1e6*time.Hour))
+	}
 	const lanes = 4
 	for lane := range uint64(lanes) {
 		t.Run(fmt.Sprint("lane", lane), func(t *testing.T) {
@@ -47,6 +50,9 @@ func TestProperty(t *testing.T) {
 		})
 	}
 }
+
+// The first pairs of a sequence are shown to clients, the others by them.
+const servers, clients = 3, 3
 
 // memory carries calls to a handler without a network.
 type memory struct {
@@ -85,8 +91,16 @@ type place interface {
 	all() map[string]gjson.Result
 	// stray says what of the place is not as it should be, besides what is loaded.
 	stray(want []engine.Desired) string
-	certificates() string
+	certificate(id string) (withKey, there bool)
 }
+
+// kinds of targets, by what they get.
+const (
+	ofGateway   = iota // nothing of the mesh
+	ofTags             // what has the tag edge
+	ofSidecar          // the group web, and the workload w1
+	ofDashboard        // everything
+)
 
 // sequence is one run.
 type sequence struct {
@@ -95,9 +109,13 @@ type sequence struct {
 	pairs   []pair
 	clock   *clock
 	net     *memory
-	mode    Mode
+	kind    int
 	target  *target
 	objects map[string]*object
+	// keys are the certificates that the target may have had with their keys so far, and
+	// leaked is one that it was given for no reason.
+	keys   map[string]bool
+	leaked string
 	// steps is what was done, for the message.
 	steps []string
 	// restarted: a new target took over, which does not know the certificates that the
@@ -105,12 +123,16 @@ type sequence struct {
 	restarted bool
 }
 
-// object is what a sequence wants of one.
+// object is what a sequence wants of one. One whose name begins with w is a workload.
 type object struct {
 	version int
 	paths   []string
-	pair    int // index of its certificate, or -1
+	pair    int  // index of its certificate, or -1
+	edge    bool // it has the tag edge
 	held    bool
+	// callers are the groups that may call a workload, with the indices of what they show,
+	// and of what else is let in, if that is one of clients.
+	callers map[string][2]int
 	// kept are the hashes by id of what it had when it was held, unless something
 	// happened to them.
 	kept map[string]string
@@ -118,12 +140,12 @@ type object struct {
 
 func play(t testing.TB, seed uint64, pairs []pair) string {
 	rng := rand.New(rand.NewPCG(seed, 0))
-	s := &sequence{rng: rng, pairs: pairs, clock: newClock(), net: &memory{}, objects: map[string]*object{}}
+	s := &sequence{rng: rng, pairs: pairs, clock: newClock(), net: &memory{}, objects: map[string]*object{}, keys: map[string]bool{}}
 	s.clock.now = time.Now()
 	if rng.IntN(3) == 0 {
 		d := dashboardtest.New(dashboardtest.Config{Key: testSecret, OrgID: "default",
 			Version: dashboardtest.Behaviour{ResetsID: rng.IntN(2) == 0, StrictFields: rng.IntN(2) == 0}})
-		s.net.handler, s.mode, s.place = d, Dashboard, &boardPlace{d}
+		s.net.handler, s.kind, s.place = d, ofDashboard, &boardPlace{d}
 		if err := d.Put([]byte(foreignAPI)); err != nil {
 			return err.Error()
 		}
@@ -134,8 +156,9 @@ func play(t testing.TB, seed uint64, pairs []pair) string {
 		}
 		g := embedded.New(embedded.Config{Secret: testSecret, CustomDomains: true, ReloadTick: 100 * time.Microsecond, Transport: echo{}, Store: store})
 		defer g.Close()
-		s.net.handler, s.mode, s.place = g, Gateway, &gatewayPlace{g, store}
+		s.net.handler, s.kind, s.place = g, []int{ofGateway, ofTags, ofSidecar, ofSidecar}[rng.IntN(4)], &gatewayPlace{g, store}
 	}
+	s.net.handler = s.watchKeys(s.net.handler)
 	s.start(t)
 	for range 3 + rng.IntN(6) {
 		s.step(t)
@@ -146,9 +169,73 @@ func play(t testing.TB, seed uint64, pairs []pair) string {
 	return ""
 }
 
+// gets tells whether the target is to have a definition.
+func (s *sequence) gets(d engine.Definition) bool {
+	switch s.kind {
+	case ofGateway:
+		return d.Scope == ""
+	case ofTags:
+		return gjson.GetBytes(d.JSON, `tags.#(=="edge")`).Exists()
+	case ofSidecar:
+		return d.Scope == "mesh.default.web" || d.Scope == "default.w1"
+	}
+	return true
+}
+
+// mine is what is wanted of the target.
+func (s *sequence) mine(want []engine.Desired) []engine.Desired {
+	mine := slices.Clone(want)
+	for i := range mine {
+		mine[i].Definitions = slices.DeleteFunc(slices.Clone(mine[i].Definitions), func(d engine.Definition) bool { return !s.gets(d) })
+	}
+	return mine
+}
+
+// shown and checked are the certificates that definitions of the target show, and that
+// they let in.
+func (s *sequence) certificatesOf(want []engine.Desired) (shown, checked map[string]bool) {
+	shown, checked = map[string]bool{}, map[string]bool{}
+	for _, o := range s.mine(want) {
+		for _, d := range o.Definitions {
+			for _, id := range d.Certificates {
+				if slices.Contains(d.Checked, id) {
+					checked[id] = true
+				} else {
+					shown[id] = true
+				}
+			}
+		}
+	}
+	return shown, checked
+}
+
+// watchKeys notes a private key that goes where no definition ever asked for it.
+func (s *sequence) watchKeys(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == "POST" && strings.HasSuffix(r.URL.Path, "/certs") {
+			body, _ := io.ReadAll(r.Body)
+			r.Body = io.NopCloser(bytes.NewReader(body))
+			for _, p := range s.pairs {
+				if bytes.Contains(body, p.key) && !s.keys[p.id] {
+					s.leaked = p.id
+				}
+			}
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
 // start makes a new target, as a new process does.
 func (s *sequence) start(t testing.TB) {
-	settings := Settings{URL: "http://place.test", Secret: NewSecret(testSecret), OrgID: "default", FirstPause: time.Nanosecond, Rate: 1e9, Mode: s.mode, Concurrency: 1 + s.rng.IntN(4)}
+	settings := Settings{URL: "http://place.test", Secret: NewSecret(testSecret), OrgID: "default", FirstPause: time.Nanosecond, Rate: 1e9, Mode: Gateway, Concurrency: 1 + s.rng.IntN(4)}
+	switch s.kind {
+	case ofDashboard:
+		settings.Mode = Dashboard
+	case ofTags:
+		settings.Tags = []string{"edge"}
+	case ofSidecar:
+		settings.Sidecar, settings.Tags = true, []string{"mesh.default.web", "default.w1"}
+	}
 	s.target = newTestTarget(t, settings, Options{Now: s.clock.Now, ConfirmDeletes: true})
 	d, err := s.target.detect(t.Context())
 	if err != nil {
@@ -188,7 +275,10 @@ func (s *sequence) step(t testing.TB) {
 		s.faults(s.rng)
 	}
 	s.net.down.Store(s.rng.IntN(10) == 0)
-	r := push(t, s.target, s.want()...)
+	want := s.want()
+	shown, _ := s.certificatesOf(want)
+	maps.Copy(s.keys, shown)
+	r := push(t, s.target, want...)
 	s.note("pushed: ok %t, err %v, +%d ~%d -%d, failed %d, drift %s", r.OK(), r.Err, r.Created, r.Updated, r.Deleted, len(r.Failed), kinds(r.Drift))
 	s.net.down.Store(false)
 	s.calm()
@@ -203,14 +293,15 @@ func (s *sequence) spoil() {
 }
 
 func (s *sequence) edit() {
-	name := fmt.Sprint("o", s.rng.IntN(5))
+	name := []string{"o0", "o1", "o2", "o3", "o4", "w0", "w1", "w2"}[s.rng.IntN(8)]
 	o := s.objects[name]
 	if o == nil {
-		s.objects[name] = &object{version: s.rng.IntN(1000), paths: s.somePaths(), pair: s.rng.IntN(len(s.pairs)+3) - 3}
-		s.note("%s appears: %v", name, s.objects[name].paths)
+		o = &object{version: s.rng.IntN(1000), paths: s.somePaths(), pair: s.rng.IntN(servers+3) - 3, edge: s.rng.IntN(2) == 0, callers: s.someCallers()}
+		s.objects[name] = o
+		s.note("%s appears: %v, called by %v", name, o.paths, o.callers)
 		return
 	}
-	switch s.rng.IntN(5) {
+	switch s.rng.IntN(6) {
 	case 0:
 		delete(s.objects, name)
 		s.note("%s vanishes", name)
@@ -225,13 +316,27 @@ func (s *sequence) edit() {
 		o.paths = s.somePaths()
 		s.note("%s has other paths: %v", name, o.paths)
 	case 3:
-		o.pair = s.rng.IntN(len(s.pairs)+1) - 1
+		o.pair = s.rng.IntN(servers+1) - 1
 		o.version++
 		s.note("%s has certificate %d", name, o.pair)
+	case 4:
+		o.callers, o.edge = s.someCallers(), !o.edge
+		o.version++
+		s.note("%s is called by %v, edge %t", name, o.callers, o.edge)
 	default:
 		o.version++
 		s.note("%s changes", name)
 	}
+}
+
+func (s *sequence) someCallers() map[string][2]int {
+	callers := map[string][2]int{}
+	for _, group := range []string{"web", "batch"} {
+		if s.rng.IntN(3) > 0 {
+			callers[group] = [2]int{servers + s.rng.IntN(clients), servers + s.rng.IntN(clients+1) - 1}
+		}
+	}
+	return callers
 }
 
 func (s *sequence) somePaths() []string {
@@ -247,31 +352,44 @@ func (s *sequence) settled(name string) map[string]string {
 	}
 	kept := map[string]string{}
 	for id, api := range s.all() {
-		if api.Get("config_data.cuegate.owner").String() == "Ingress/default/"+name {
+		if api.Get("config_data.cuegate.owner").String() == refOf(name).String() {
 			kept[id] = api.Get(hashPath).String()
 		}
 	}
 	return kept
 }
 
+func refOf(name string) engine.Ref {
+	if name[0] == 'w' {
+		return engine.Ref{Kind: "Deployment", Namespace: "default", Name: name}
+	}
+	return engine.Ref{Kind: "Ingress", Namespace: "default", Name: name}
+}
+
 func (s *sequence) want() []engine.Desired {
 	var all []engine.Desired
 	for _, name := range slices.Sorted(maps.Keys(s.objects)) {
 		o := s.objects[name]
-		if o.held {
-			all = append(all, held(name))
+		switch {
+		case o.held:
+			all = append(all, engine.Desired{Object: refOf(name), Outcome: engine.Held})
+			continue
+		case name[0] == 'w':
+			all = append(all, s.member(name, o))
 			continue
 		}
 		d := desired(name, o.version, o.paths...)
-		if o.pair >= 0 {
-			p := s.pairs[o.pair]
-			d.Certificates = []engine.Certificate{p.certificate()}
-			d.Certificates[0].NotAfter = d.Certificates[0].NotAfter.Add(1e6 * time.Hour)
-			for i := range d.Definitions {
-				def := &d.Definitions[i]
-				def.Hash += p.id[:20]
-				def.JSON = []byte(with(string(def.JSON), "certificates", []string{p.id}, markPath+".certificates", []string{p.id}, hashPath, def.Hash))
-				def.Certificates = []string{p.id}
+		for i := range d.Definitions {
+			def := &d.Definitions[i]
+			if o.edge {
+				def.Hash += "edge"
+				def.JSON = []byte(with(string(def.JSON), "tags", []string{"edge"}, hashPath, def.Hash))
+			}
+			if o.pair >= 0 {
+				p := s.pairs[o.pair]
+				d.Certificates = []engine.Certificate{forEver(p.certificate())}
+				def.JSON = []byte(with(string(def.JSON), "certificates", []string{p.id}))
+				*def = naming(*def, []pair{p}, nil)
 			}
 		}
 		all = append(all, d)
@@ -279,9 +397,34 @@ func (s *sequence) want() []engine.Desired {
 	return all
 }
 
+// member is a workload.
+func (s *sequence) member(name string, o *object) engine.Desired {
+	m := member{name: name, version: o.version, server: s.pairs[max(0, o.pair)]}
+	for _, group := range slices.Sorted(maps.Keys(o.callers)) {
+		c := calling{group: group, shown: s.pairs[o.callers[group][0]]}
+		if more := o.callers[group][1]; more >= servers {
+			c.more = []pair{s.pairs[more]}
+		}
+		m.callers = append(m.callers, c)
+	}
+	d := m.desired()
+	for i := range d.Certificates {
+		d.Certificates[i] = forEver(d.Certificates[i])
+	}
+	return d
+}
+
+// forEver is longer than any clock of a sequence goes on.
+func forEver(c engine.Certificate) engine.Certificate {
+	c.NotAfter = c.NotAfter.Add(1e6 * time.Hour)
+	return c
+}
+
 // finish ends all faults and gives the target a few rounds.
 func (s *sequence) finish(t testing.TB) string {
 	want := s.want()
+	shown, _ := s.certificatesOf(want)
+	maps.Copy(s.keys, shown)
 	problem := "not pushed"
 	for range 6 {
 		s.clock.add(20 * time.Minute)
@@ -305,7 +448,7 @@ func (s *sequence) rests(t testing.TB, want []engine.Desired) string {
 
 func (s *sequence) problem(want []engine.Desired) string {
 	loaded := s.all()
-	if problem := wrong(loaded, want); problem != "" {
+	if problem := wrong(loaded, s.mine(want)); problem != "" {
 		return problem
 	}
 	for name, o := range s.objects {
@@ -315,25 +458,33 @@ func (s *sequence) problem(want []engine.Desired) string {
 			}
 		}
 	}
-	if problem := s.stray(want); problem != "" {
+	if s.leaked != "" {
+		return "the key of " + s.leaked + " went where no definition shows it"
+	}
+	if problem := s.stray(s.mine(want)); problem != "" {
 		return problem
 	}
 	return s.wrongCertificates(want)
 }
 
+// wrongCertificates says which certificate is missing, or there for no reason. One that
+// somebody wants may be there for other targets.
 func (s *sequence) wrongCertificates(want []engine.Desired) string {
-	stored, wanted := s.certificates(), map[string]bool{}
+	shown, checked := s.certificatesOf(want)
+	named, stays := map[string]bool{}, false
 	for _, o := range want {
 		for _, c := range o.Certificates {
-			wanted[c.ID] = true
+			named[c.ID] = true
 		}
-		if o.Outcome == engine.Held {
-			return "" // it may keep any
-		}
+		stays = stays || o.Outcome == engine.Held // it may keep any
 	}
 	for _, p := range s.pairs {
-		if there := strings.Contains(stored, p.id); !there && wanted[p.id] || there && !wanted[p.id] && !s.restarted {
-			return fmt.Sprintf("certificate %s: wanted %t, there %t", p.id[:12], wanted[p.id], there)
+		withKey, there := s.certificate(p.id)
+		switch {
+		case shown[p.id] && !withKey, checked[p.id] && !there:
+			return fmt.Sprintf("certificate %s is there: %t, with its key: %t", p.id[:12], there, withKey)
+		case there && !named[p.id] && !s.restarted && !stays:
+			return fmt.Sprintf("certificate %s is left behind", p.id[:12])
 		}
 	}
 	return ""
@@ -373,7 +524,14 @@ func (g *gatewayPlace) all() map[string]gjson.Result {
 	return all
 }
 
-func (g *gatewayPlace) certificates() string { return g.call("GET", "/tyk/certs?org_id=default") }
+func (g *gatewayPlace) certificate(id string) (withKey, there bool) {
+	return hasPrivate(g.call("GET", "/tyk/certs/"+id))
+}
+
+// hasPrivate reads what either dialect says of a certificate.
+func hasPrivate(text string) (withKey, there bool) {
+	return gjson.Get(text, "has_private").Bool(), gjson.Get(text, "fingerprint").Exists()
+}
 
 // pick gives something of ours, or nothing.
 func pick(rng *rand.Rand, all map[string]gjson.Result) (string, gjson.Result) {
@@ -450,7 +608,10 @@ func (g *gatewayPlace) stray(want []engine.Desired) string {
 		holds = holds || o.Outcome == engine.Held
 		for _, def := range o.Definitions {
 			wanted[def.ID+".json"] = true
-			host, path, _ := strings.Cut(def.Listen, "/")
+			if gjson.GetBytes(def.JSON, "listen_port").Exists() {
+				continue // the double has no such port
+			}
+			host, path, _ := strings.Cut(strings.TrimPrefix(def.Listen, def.Scope+" "), "/")
 			w := httptest.NewRecorder()
 			g.ServeHTTP(w, httptest.NewRequest("GET", "http://"+host+"/"+path, nil))
 			expected := gjson.GetBytes(def.JSON, "proxy.target_url").String()
@@ -487,12 +648,12 @@ func (b *boardPlace) all() map[string]gjson.Result {
 	return (&board{Dashboard: b.Dashboard}).loaded()
 }
 
-func (b *boardPlace) certificates() string {
-	r := httptest.NewRequest("GET", "/api/certs?p=-2", nil)
+func (b *boardPlace) certificate(id string) (withKey, there bool) {
+	r := httptest.NewRequest("GET", "/api/certs/"+id, nil)
 	r.Header.Set("authorization", testSecret)
 	w := httptest.NewRecorder()
 	b.ServeHTTP(w, r)
-	return w.Body.String()
+	return hasPrivate(w.Body.String())
 }
 
 func (b *boardPlace) disturb(rng *rand.Rand) (string, bool) {

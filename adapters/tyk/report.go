@@ -10,7 +10,9 @@ import (
 // Report says what came of one synchronisation with one target.
 type Report struct {
 	Target string
-	Status Status
+	// Sidecar: the target is one, and gets definitions of the mesh alone.
+	Sidecar bool
+	Status  Status
 	// Counts of definitions that are loaded, or gone, as they were to be.
 	Created, Updated, Deleted, Unchanged int
 	// Failed are the definitions that are not as they should be, each with the reason.

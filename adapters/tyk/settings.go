@@ -33,8 +33,11 @@ type Settings struct {
 	Mode  Mode
 	// Tags of a gateway. Where there are any, only definitions that share one are
 	// pushed: a gateway that loads files does not filter by tag (Tyk Gateway
-	// v5.11.1, measured).
+	// v5.11.1, measured). A gateway without gets none of the mesh.
 	Tags []string
+	// Sidecar says that the gateway is one of a pod of the mesh. It gets those
+	// definitions of the mesh whose scope is among its tags, and no others.
+	Sidecar bool
 
 	// CA is PEM of the certificates to trust; those of the system where it is empty.
 	CA []byte
@@ -45,7 +48,8 @@ type Settings struct {
 	Timeout time.Duration
 	// Attempts of one call at the most; 4 where it is 0.
 	Attempts int
-	// Concurrency is how many calls run at once; 8 where it is 0.
+	// Concurrency is how many calls run at once; where it is 0 it is 8, and 2 for a
+	// sidecar, of which there may be hundreds.
 	Concurrency int
 	// Rate is how many calls a second begin. Where it is 0 it is 5000, more than a
 	// gateway takes (some 1,600 writes a second on one connection, Tyk Gateway v5.11.1,
@@ -60,6 +64,10 @@ func (s Settings) withDefaults() Settings {
 	s.Name = cmp.Or(s.Name, redactURL(s.URL))
 	s.Timeout = cmp.Or(s.Timeout, 10*time.Second)
 	s.Attempts = cmp.Or(s.Attempts, 4)
+	if s.Sidecar {
+		s.Mode = cmp.Or(s.Mode, Gateway)
+		s.Concurrency = cmp.Or(s.Concurrency, 2)
+	}
 	s.Concurrency = cmp.Or(s.Concurrency, 8)
 	if s.Rate == 0 {
 		s.Rate = 5000
@@ -86,6 +94,10 @@ func (s Settings) check() error {
 		return errors.New("the secret for " + s.Name + " holds a line break or another character that no header may have")
 	case s.Mode != "" && s.Mode != Gateway && s.Mode != Dashboard:
 		return errors.New("the mode " + string(s.Mode) + " is neither gateway nor dashboard")
+	case s.Sidecar && s.Mode != Gateway:
+		return errors.New("the sidecar " + s.Name + " is pushed to as if it were a Dashboard")
+	case s.Sidecar && len(s.Tags) == 0:
+		return errors.New("the sidecar " + s.Name + " has no tags, and so there is nothing for it")
 	}
 	return nil
 }

@@ -2,6 +2,8 @@ package tyk
 
 import (
 	"context"
+	"errors"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"time"
@@ -22,9 +24,11 @@ type target struct {
 	// listed is when the inventory was; the zero time when it is not to be trusted.
 	listed time.Time
 	// again: the target is to be listed by the next push.
-	again   bool
-	refused map[string]refusal // by api_id
-	certs   certificates
+	again bool
+	// interval is how long the list may be trusted.
+	interval time.Duration
+	refused  map[string]refusal // by api_id
+	certs    certificates
 	// reloads counts those of the present sync, and reloadsFailed those that failed.
 	reloads, reloadsFailed int
 }
@@ -41,11 +45,11 @@ func newTarget(s Settings, o Options) (*target, error) {
 }
 
 // sync makes the target have what is wanted.
-func (t *target) sync(ctx context.Context, all []engine.Desired) Report {
+func (t *target) sync(ctx context.Context, w *wants) Report {
 	begun := t.options.Now()
-	r := Report{Target: t.settings.Name}
+	r := Report{Target: t.settings.Name, Sidecar: t.settings.Sidecar}
 	t.reloads, t.reloadsFailed = 0, 0
-	r.Err = t.push(ctx, t.sharing(all), &r)
+	r.Err = t.push(ctx, w, &r)
 	if r.Err != nil {
 		t.listed = time.Time{}
 	}
@@ -71,26 +75,36 @@ func (t *target) close() {
 	}
 }
 
-func (t *target) push(ctx context.Context, want []engine.Desired, r *Report) error {
-	wanted := definitions(want)
-	if t.due() {
-		if err := t.refresh(ctx, wanted, r); err != nil {
+func (t *target) push(ctx context.Context, w *wants, r *Report) error {
+	due := t.due()
+	if due {
+		if err := t.open(ctx); err != nil {
 			return err
 		}
 	}
-	plan, conflicts := engine.MakePlan(t.keep(want), t.inventory.live())
+	want := t.mine(w)
+	wanted := definitions(want)
+	t.claim(t.names(want), false)
+	if due {
+		if err := t.refresh(ctx, wanted, r); err != nil {
+			return err
+		}
+		t.claim(t.names(want), true)
+	}
+	all := t.keep(w, want)
+	plan, conflicts := engine.MakePlan(all, t.inventory.live())
 	r.Conflicts, r.Unchanged = conflicts, plan.Unchanged
 	if r.Held = t.held(plan); r.Held != nil {
 		return nil
 	}
-	added, err := t.addCertificates(ctx, want, r)
+	added, err := t.addCertificates(ctx, all, r)
 	if err != nil {
 		return err
 	}
 	t.pardon(plan)
 	jobs := t.jobs(plan, wanted, r)
 	if len(jobs) == 0 && !added {
-		return t.removeCertificates(ctx, want, r)
+		return t.removeCertificates(ctx, w, want, r)
 	}
 	b := t.batch(jobs, wanted, r)
 	if len(jobs) == 0 {
@@ -102,22 +116,19 @@ func (t *target) push(ctx context.Context, want []engine.Desired, r *Report) err
 	if err != nil {
 		return err
 	}
-	return t.removeCertificates(ctx, want, r)
+	return t.removeCertificates(ctx, w, want, r)
 }
 
 // due tells whether the target is to be listed. A clock that was set back counts as
 // an interval that has passed.
 func (t *target) due() bool {
 	past := t.options.Now().Sub(t.listed)
-	return t.listed.IsZero() || t.again || past >= t.options.DriftInterval || past < 0
+	return t.listed.IsZero() || t.again || past >= t.interval || past < 0
 }
 
-// refresh finds out who answers and lists what it has. After an error, and at the
-// beginning, it reloads before: what was written and never loaded shows then.
+// refresh lists what the target has. After an error, and at the beginning, it reloads
+// before: what was written and never loaded shows then.
 func (t *target) refresh(ctx context.Context, wanted map[string]*engine.Definition, r *Report) error {
-	if err := t.open(ctx); err != nil {
-		return err
-	}
 	if t.listed.IsZero() || t.again {
 		if err := t.reload(ctx); err != nil {
 			return err
@@ -139,6 +150,8 @@ func (t *target) list(ctx context.Context, wanted map[string]*engine.Definition)
 		return nil, err
 	}
 	t.listed = t.options.Now()
+	// Many that begin at once are not listed at once for ever.
+	t.interval = t.options.DriftInterval - time.Duration(rand.Float64()*float64(t.options.DriftInterval)/4)
 	for _, e := range t.inventory.entries {
 		t.certs.own(e.live.Certificates)
 	}
@@ -241,20 +254,34 @@ func (t *target) settle(jobs []*job, r *Report) {
 	slices.SortFunc(r.Failed, func(a, b Failure) int { return strings.Compare(a.ID, b.ID) })
 }
 
-// check looks at one definition, another one each time, and tells whether the
-// target still has it: a gateway that was wiped or restarted is found so long before
-// the next list.
+// check looks at one definition, another one each time, and at one certificate that it
+// names, and tells whether the target still has them: a gateway that was wiped or
+// restarted, or lost its Redis, is found so long before the next list.
 func (t *target) check(ctx context.Context) bool {
 	if t.dialect == nil {
 		return true
 	}
 	for id, e := range t.inventory.entries { // in random order
 		text, err := t.dialect.Get(ctx, id)
-		if err == nil && gjson.GetBytes(text, hashPath).String() == e.live.Hash {
-			return true
+		if err != nil || gjson.GetBytes(text, hashPath).String() != e.live.Hash {
+			t.listed = time.Time{}
+			return false
 		}
-		t.listed = time.Time{}
-		return false
+		return t.checkCertificate(ctx, e.live.Certificates)
 	}
 	return true
+}
+
+func (t *target) checkCertificate(ctx context.Context, ids []string) bool {
+	ids = slices.DeleteFunc(slices.Clone(ids), func(id string) bool { _, there := t.certs.present[id]; return !there })
+	if len(ids) == 0 {
+		return true
+	}
+	_, err := t.dialect.HasCertificate(ctx, ids[rand.IntN(len(ids))])
+	if !errors.Is(err, errNotFound) {
+		return true
+	}
+	t.certs.forget()
+	t.certs.missed = true
+	return false
 }

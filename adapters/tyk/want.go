@@ -2,64 +2,200 @@ package tyk
 
 import (
 	"slices"
+	"sync"
 
 	"github.com/tidwall/gjson"
 
 	"github.com/cuegate/cuegate/engine"
 )
 
-// keep adds the owners of what is there, and that nobody speaks of, as held.
-func (t *target) keep(want []engine.Desired) []engine.Desired {
-	if !t.options.keep.Load() {
-		return want
-	}
-	known := make(map[engine.Ref]bool, len(want))
-	for _, d := range want {
-		known[d.Object] = true
-	}
-	kept := slices.Clone(want)
-	for _, e := range t.inventory.entries {
-		if owner := e.live.Owner; !known[owner] {
-			known[owner] = true
-			kept = append(kept, engine.Desired{Object: owner, Outcome: engine.Held})
-		}
-	}
-	return kept
+// Rules of who gets what
+//
+//	a sidecar            definitions of the mesh whose scope is one of its tags
+//	a gateway with tags  definitions that share one
+//	any other gateway    definitions that are for no sidecar: it loads whatever it has
+//	a Dashboard          everything: sidecars ask it for those of their tags
+//
+// What has no scope goes to no sidecar, whatever its tags say: with them the author of
+// an Ingress could take the place of a route of the mesh.
+//
+// A certificate goes with its private key to where a definition shows it, and without
+// to where definitions only check that callers show it.
+
+// wants is what all objects want. It is laid out as far as somebody asks, and shared by
+// all targets: it does not change.
+type wants struct {
+	all        []engine.Desired
+	generation uint64
+
+	objects func() map[engine.Ref]*engine.Desired
+	scopes  func() map[string][]engine.Desired
+	plain   func() []engine.Desired
+	named   func() map[string]bool
 }
 
-// sharing leaves out what is not for this target's tags.
-func (t *target) sharing(all []engine.Desired) []engine.Desired {
-	if len(t.settings.Tags) == 0 {
-		return all
+func newWants(all []engine.Desired, generation uint64) *wants {
+	w := &wants{all: all, generation: generation}
+	w.objects, w.scopes = sync.OnceValue(w.byObject), sync.OnceValue(w.byScope)
+	w.plain, w.named = sync.OnceValue(w.withoutScope), sync.OnceValue(w.byCertificate)
+	return w
+}
+
+func (w *wants) byObject() map[engine.Ref]*engine.Desired {
+	objects := make(map[engine.Ref]*engine.Desired, len(w.all))
+	for i := range w.all {
+		objects[w.all[i].Object] = &w.all[i]
 	}
-	mine := slices.Clone(all)
+	return objects
+}
+
+// byScope lays out the definitions of the mesh. An object stands once under each scope
+// of its definitions.
+func (w *wants) byScope() map[string][]engine.Desired {
+	scopes := map[string][]engine.Desired{}
+	for _, d := range w.all {
+		var done []string
+		for i := range d.Definitions {
+			scope := d.Definitions[i].Scope
+			if scope == "" || slices.Contains(done, scope) {
+				continue
+			}
+			done = append(done, scope)
+			scopes[scope] = append(scopes[scope], part(d, func(x *engine.Definition) bool { return x.Scope == scope }))
+		}
+	}
+	return scopes
+}
+
+// withoutScope is everything but the definitions of the mesh.
+func (w *wants) withoutScope() []engine.Desired {
+	isScoped := func(x engine.Definition) bool { return x.Scope != "" }
+	first := slices.IndexFunc(w.all, func(d engine.Desired) bool { return slices.ContainsFunc(d.Definitions, isScoped) })
+	if first < 0 {
+		return w.all
+	}
+	plain := slices.Clone(w.all)
+	for i := first; i < len(plain); i++ {
+		if slices.ContainsFunc(plain[i].Definitions, isScoped) {
+			plain[i] = part(plain[i], func(x *engine.Definition) bool { return x.Scope == "" })
+		}
+	}
+	return plain
+}
+
+// byCertificate has the ids of all certificates that anybody wants.
+func (w *wants) byCertificate() map[string]bool {
+	named := map[string]bool{}
+	for _, d := range w.all {
+		for _, c := range d.Certificates {
+			named[c.ID] = true
+		}
+	}
+	return named
+}
+
+// tagged is everything with the definitions alone that share a tag.
+func (w *wants) tagged(tags []string) []engine.Desired {
+	mine := slices.Clone(w.all)
 	for i := range mine {
-		mine[i].Definitions = slices.DeleteFunc(slices.Clone(mine[i].Definitions), func(d engine.Definition) bool {
-			return !t.shares(d)
-		})
-		mine[i].Certificates = named(mine[i])
+		mine[i] = part(mine[i], func(x *engine.Definition) bool { return shares(x, tags) })
 	}
 	return mine
 }
 
-func (t *target) shares(d engine.Definition) bool {
+func shares(d *engine.Definition, tags []string) bool {
+	if d.Scope != "" {
+		return slices.Contains(tags, d.Scope)
+	}
 	if gjson.GetBytes(d.JSON, "tags_disabled").Bool() {
 		return false
 	}
 	for _, tag := range gjson.GetBytes(d.JSON, "tags").Array() {
-		if slices.Contains(t.settings.Tags, tag.String()) {
+		if slices.Contains(tags, tag.String()) {
 			return true
 		}
 	}
 	return false
 }
 
-// named are the certificates that definitions of the object name: no other private
-// key goes to the target.
-func named(d engine.Desired) []engine.Certificate {
-	return slices.DeleteFunc(slices.Clone(d.Certificates), func(c engine.Certificate) bool {
-		return !slices.ContainsFunc(d.Definitions, func(def engine.Definition) bool { return slices.Contains(def.Certificates, c.ID) })
-	})
+// part is an object with some of its definitions, and the certificates that these need.
+func part(d engine.Desired, has func(*engine.Definition) bool) engine.Desired {
+	var some []engine.Definition
+	for i := range d.Definitions {
+		if has(&d.Definitions[i]) {
+			some = append(some, d.Definitions[i])
+		}
+	}
+	d.Definitions = some
+	d.Certificates = needed(d)
+	return d
+}
+
+// needed are the certificates that the definitions of the object name, each once: no
+// other private key goes to the target.
+func needed(d engine.Desired) []engine.Certificate {
+	shown, checked := map[string]bool{}, map[string]bool{}
+	for _, x := range d.Definitions {
+		for _, id := range x.Certificates {
+			if slices.Contains(x.Checked, id) {
+				checked[id] = true
+			} else {
+				shown[id] = true
+			}
+		}
+	}
+	var all []engine.Certificate
+	for _, c := range d.Certificates {
+		if c.Public && checked[c.ID] && !shown[c.ID] || !c.Public && shown[c.ID] {
+			all = append(all, c)
+		}
+	}
+	return all
+}
+
+// mine is what of everything this target gets. Which API it speaks has to be known.
+func (t *target) mine(w *wants) []engine.Desired {
+	switch {
+	case t.settings.Sidecar:
+		var mine []engine.Desired
+		for i, tag := range t.settings.Tags {
+			if !slices.Contains(t.settings.Tags[:i], tag) {
+				mine = append(mine, w.scopes()[tag]...)
+			}
+		}
+		return mine
+	case len(t.settings.Tags) > 0:
+		return w.tagged(t.settings.Tags)
+	case t.status.Mode == Dashboard:
+		return w.all
+	}
+	return w.plain()
+}
+
+// keep adds the owners of what is there and stays, as held: those that are, where mine
+// leaves them out, and those that nobody speaks of, where not everything could be read.
+func (t *target) keep(w *wants, mine []engine.Desired) []engine.Desired {
+	unknown := t.options.keep.Load()
+	if !unknown && !t.settings.Sidecar {
+		return mine
+	}
+	kept := slices.Clip(mine)
+	seen := map[engine.Ref]bool{}
+	for _, e := range t.inventory.entries {
+		owner := e.live.Owner
+		if seen[owner] {
+			continue
+		}
+		seen[owner] = true
+		d := w.objects()[owner]
+		switch {
+		case d == nil && unknown:
+			kept = append(kept, engine.Desired{Object: owner, Outcome: engine.Held})
+		case d != nil && d.Outcome == engine.Held && t.settings.Sidecar:
+			kept = append(kept, engine.Desired{Object: owner, Outcome: engine.Held, Created: d.Created})
+		}
+	}
+	return kept
 }
 
 func definitions(want []engine.Desired) map[string]*engine.Definition {
