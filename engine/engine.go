@@ -190,7 +190,9 @@ func (w *walk) workload(ctx context.Context, o Object, around Cluster) error {
 	if err := w.checkSecured(d, decision.Set); err != nil {
 		return err
 	}
-	w.engine.layRoutes(d, decision)
+	if err := w.layRoutes(d, decision); err != nil {
+		return err
+	}
 	w.managed(strings.Join(templatesOf(d.routes), ", "))
 	finished, err := w.render(d, decision)
 	if err != nil {

@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
+	"maps"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -62,28 +64,50 @@ type meshPair struct {
 	allowed []keyPair
 }
 
-// meshName is the name of the Service by which sidecars find the workload.
-func meshName(name string) string {
-	const suffix = "-mesh"
-	if len(name)+len(suffix) <= 63 {
-		return name + suffix
+// meshSuffix ends the names of the Services by which sidecars find workloads.
+const meshSuffix = "-mesh"
+
+var plainLabel = regexp.MustCompile(`^[a-z]([-a-z0-9]*[a-z0-9])?$`)
+
+// dnsName gives the name of a workload as one label of DNS that begins with a letter, so
+// that a Service can be called so. It is the name itself where it can be; of no two
+// workloads in a namespace it is the same.
+func dnsName(name string) string {
+	const limit = 63 - len(meshSuffix)
+	if len(name) <= limit && plainLabel.MatchString(name) {
+		return name
+	}
+	words := strings.ReplaceAll(name, ".", "-")
+	if !plainLabel.MatchString(words[:min(len(words), 1)]) {
+		words = "w-" + words
 	}
 	sum := sha256.Sum256([]byte(name))
-	return strings.TrimRight(name[:63-len(suffix)-9], "-.") + "-" + hex.EncodeToString(sum[:4]) + suffix
+	return strings.TrimRight(words[:min(len(words), limit-9)], "-") + "-" + hex.EncodeToString(sum[:4])
 }
+
+// ownTag is the tag of the definition that the sidecars of a workload alone load. It has
+// one dot, groupTag two and roleMesh none, so that none passes for another.
+func ownTag(o Ref) string { return o.Namespace + "." + dnsName(o.Name) }
 
 // readMeshRoutes gives the facts of the two routes of a workload.
 func (e *Engine) readMeshRoutes(d *draft) []Reason {
 	o, w := d.object, d.facts.Workload
 	path := listenpath.Prefix
-	if _, err := listenpath.Parse("mesh", w.Route, path); err != nil {
-		return []Reason{{ID: "route-invalid", Field: templateAnnotationField(routeAnnotation), Msg: fmt.Sprintf("The route cannot be served: %s.", err), Fix: `Write a path such as "/sleep".`}}
+	problem := "it would take the requests to all other workloads"
+	if w.Route != "/" {
+		problem = ""
+		if _, err := listenpath.Parse("mesh", w.Route, path); err != nil {
+			problem = err.Error()
+		}
 	}
-	service := strings.ReplaceAll(meshName(o.Name), ".", "-")
+	if problem != "" {
+		return []Reason{{ID: "route-invalid", Field: d.workload.annotationField(routeAnnotation), Msg: fmt.Sprintf("The route %q cannot be served: %s.", clip(w.Route), problem), Fix: `Write a path such as "/sleep".`}}
+	}
+	service := dnsName(o.Name) + meshSuffix
 	host := service + "." + o.Namespace
 	for _, f := range []RouteFacts{
 		{Role: roleInbound, Host: host, HostKind: "exact", Path: "/", PathType: string(path), Field: "spec.template"},
-		{Role: roleMesh, Host: "mesh", HostKind: "exact", Path: w.Route, PathType: string(path), Field: templateAnnotationField(routeAnnotation)},
+		{Role: roleMesh, Host: "mesh", HostKind: "exact", Path: w.Route, PathType: string(path), Field: d.workload.annotationField(routeAnnotation)},
 	} {
 		f.Backend = BackendFacts{Kind: "service", Name: service, Port: w.Port, ServiceType: "ClusterIP"}
 		f.TLSSecrets, f.Certificates, f.Claims = []string{}, []string{}, []Claim{}
@@ -102,24 +126,27 @@ func (e *Engine) meshID(o Ref, f RouteFacts, group string) string {
 
 // layRoutes makes the routes that the decision asks for: the way in, and the way from
 // the mesh, in the mode mtls one for each group of callers.
-func (e *Engine) layRoutes(d *draft, decision policy.Decision) {
-	part := decision.Mesh
+func (w *walk) layRoutes(d *draft, decision policy.Decision) error {
+	e, part := w.engine, decision.Mesh
 	inbound, mesh := d.facts.Routes[0], d.facts.Routes[1]
+	if host, kind, err := listenpath.Domain(part.Host); err != nil || kind != listenpath.ExactHost || host != part.Host {
+		return w.broken("decide", Reason{ID: "policy-failed", Msg: fmt.Sprintf("The host of the mesh (settings.mesh.host), %q, is not a lower-case DNS name.", clip(part.Host))})
+	}
 	mesh.Host = part.Host
 	scheme := "http"
 	if part.TLS != tlsOff {
 		scheme = "https"
 	}
-	own := d.object.Namespace + "." + d.object.Name
-	d.lay(e, inbound, decision.Templates.Inbound, own, "", fmt.Sprintf("http://127.0.0.1:%d", d.facts.Workload.Port))
+	d.lay(e, inbound, decision.Templates.Inbound, ownTag(d.object.Ref), "", fmt.Sprintf("http://127.0.0.1:%d", d.facts.Workload.Port))
 	target := fmt.Sprintf("%s://%s:%d", scheme, inbound.Host, part.Port)
 	if part.TLS != tlsMutual {
 		d.lay(e, mesh, decision.Templates.Mesh, roleMesh, "", target)
-		return
+		return nil
 	}
 	for _, group := range part.Callers {
 		d.lay(e, mesh, decision.Templates.Mesh, groupTag(group), group, target)
 	}
+	return nil
 }
 
 // groupTag is the tag of the definitions that sidecars of a group load.
@@ -127,7 +154,7 @@ func groupTag(group string) string { return roleMesh + "." + strings.ReplaceAll(
 
 func (d *draft) lay(e *Engine, f RouteFacts, name, tag, group, target string) {
 	o := d.object
-	// What was read before, parses.
+	// Hosts and paths have been parsed before.
 	match, _ := listenpath.Parse(f.Host, f.Path, listenpath.Prefix)
 	listenPath, _ := match.Encode(e.mode)
 	r := route{facts: f, template: name, match: f.Role + " " + tag + " " + match.MatchKey(), scope: tag, group: group, domain: f.Host}
@@ -248,22 +275,48 @@ func (w *walk) secure(d *draft, part *policy.Mesh, all []rendered) (pending []Re
 		} else {
 			missing(Identity{Role: identityServer, For: d.object.String()})
 		}
-		if part.TLS == tlsMutual && boolAt(x.doc, "use_mutual_tls_auth") {
-			return nil, w.refuse("validate", Reason{ID: "mesh-certificates-doubled", Field: x.route.facts.Field,
-				Msg: fmt.Sprintf("The template %s asks for client certificates of its own, and the mesh, in TLS mode mtls, asks for those of its callers.", x.route.template),
-				Fix: "Choose another template for inbound, or name the callers with injector.tyk.io/caller-access-groups."})
+		if part.TLS != tlsMutual {
+			continue
 		}
-		if part.TLS == tlsMutual {
-			x.doc["use_mutual_tls_auth"] = true
-			x.doc["client_certificates"] = w.allowed(d, part, x, missing)
+		if err := w.checkGuarded(d, x); err != nil {
+			return nil, err
 		}
+		x.doc["use_mutual_tls_auth"] = true
+		x.doc["client_certificates"] = w.allowed(d, part, x, missing)
 	}
 	return pending, nil
 }
 
-// allowed are the ids of the certificates that callers may show.
+// checkGuarded refuses a way in that does not ask each request for the certificate of a
+// caller, and nothing but that.
+func (w *walk) checkGuarded(d *draft, x *rendered) error {
+	if boolAt(x.doc, "use_mutual_tls_auth") {
+		return w.refuse("validate", Reason{ID: "mesh-certificates-doubled", Field: x.route.facts.Field,
+			Msg: fmt.Sprintf("The template %s asks for client certificates of its own, and the mesh, in TLS mode mtls, asks for those of its callers.", x.route.template),
+			Fix: "Choose another template for inbound."})
+	}
+	// The gateway looks for ignored endpoints, and for OPTIONS that pass, before it looks
+	// at certificates (its source near v5.11, not measured).
+	guarded := maps.Clone(x.doc)
+	guarded["use_mutual_tls_auth"] = true
+	if !keyless(guarded) {
+		return nil
+	}
+	r := Reason{ID: "mesh-unguarded", Field: x.route.facts.Field,
+		Msg: "In TLS mode mtls every request must show the certificate of a caller, and ignored endpoints, or CORS with options_passthrough, let requests in without.",
+		Fix: "Remove them, or choose another template for inbound."}
+	for _, o := range d.overridesOf(roleInbound) {
+		if o.path[0] == "version_data" || o.path[0] == "CORS" {
+			r.Field = o.field()
+		}
+	}
+	return w.refuse("validate", r)
+}
+
+// allowed are the ids of the certificates that callers may show, sorted: the definition
+// shall not change when a pair takes the place of another.
 func (w *walk) allowed(d *draft, part *policy.Mesh, x *rendered, missing func(Identity)) []any {
-	ids := []any{}
+	var ids []string
 	for _, group := range part.Callers {
 		pair, ok := d.around.meshClients[w.engine.config.MeshNamespace][group]
 		if !ok {
@@ -272,14 +325,19 @@ func (w *walk) allowed(d *draft, part *policy.Mesh, x *rendered, missing func(Id
 		for _, leaf := range pair.allowed {
 			id := w.engine.config.OrgID + leaf.fingerprint
 			ids = append(ids, id)
-			x.route.checked = append(x.route.checked, id)
 			if d.publics == nil {
 				d.publics = map[string]Certificate{}
 			}
 			d.publics[id] = Certificate{ID: id, Secret: pair.secret, NotAfter: leaf.notAfter, PEM: leaf.pem, Public: true}
 		}
 	}
-	return ids
+	slices.Sort(ids)
+	x.route.checked = slices.Compact(ids)
+	all := []any{}
+	for _, id := range x.route.checked {
+		all = append(all, id)
+	}
+	return all
 }
 
 // certificate notes the pair that is shown and gives its id.

@@ -1,27 +1,15 @@
 package engine
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/cuegate/cuegate/engine/internal/policy"
 	"github.com/cuegate/cuegate/engine/internal/template"
 )
-
-// pod is #Pod of the CUE package sidecar: what is added to the pods of a workload.
-type pod struct {
-	Containers     []map[string]any  `json:"containers"`
-	InitContainers []map[string]any  `json:"initContainers"`
-	Volumes        []map[string]any  `json:"volumes"`
-	HostAliases    []map[string]any  `json:"hostAliases"`
-	Sysctls        []map[string]any  `json:"sysctls"`
-	Labels         map[string]string `json:"labels"`
-	Annotations    map[string]string `json:"annotations"`
-}
 
 // injected is the value of the annotation that says what was injected: what is in no
 // such list is the author's, and is never touched.
@@ -30,78 +18,112 @@ type injected struct {
 	Bundle string `json:"bundle"`
 	// Hash is that of what was injected, 16 hexadecimal digits.
 	Hash string `json:"hash"`
-	// Names by list: containers, initContainers, volumes, hostAliases (addresses),
+	// Names by list: containers, initContainers, volumes, hostAliases ("address/host"),
 	// sysctls, labels, annotations.
 	Names map[string][]string `json:"names"`
+	// Parts are hashes, 8 hexadecimal digits, by list and name: "containers/tyk-mesh".
+	Parts map[string]string `json:"parts"`
 	// Tags of the definitions that the sidecar loads.
 	Tags []string `json:"tags"`
+
+	// lost is set when the annotation is gone, and what it said was found out again.
+	lost bool
 }
 
 func (i *injected) has(list, name string) bool {
 	return i != nil && slices.Contains(i.Names[list], name)
 }
 
-// readInjected gives nil for an annotation that is not there.
-func readInjected(text string) (i *injected, invalid bool) {
+// readInjected gives nil for a pod template without a sidecar of ours. A list that is not
+// known is invalid: a later version may have injected what this one cannot take out.
+func (w *workload) readInjected() (i *injected, invalid bool) {
+	text := w.Spec.Template.Metadata.Annotations[injectedAnnotation]
 	if text == "" {
-		return nil, false
+		return w.recoverInjected(), false
 	}
 	i = &injected{}
 	if json.Unmarshal([]byte(text), i) != nil || len(i.Names) == 0 {
 		return nil, true
 	}
 	for list := range i.Names {
-		if !slices.ContainsFunc(patchedLists, func(l patchedList) bool { return l.name == list }) && list != "labels" && list != "annotations" {
+		if !has(nouns, list) {
 			return nil, true
 		}
 	}
 	return i, false
 }
 
+const (
+	// sidecarLabel is on pods that have a sidecar, with the value "true".
+	sidecarLabel = "cuegate.dev/sidecar"
+	// controlPort is what every sidecar calls the port of its control API.
+	controlPort = "tyk-control"
+)
+
+// recoverInjected finds our containers where the annotation is gone. Our label says that
+// they may be there, and the name of a port which it is.
+func (w *workload) recoverInjected() *injected {
+	pod := w.Spec.Template
+	if pod.Metadata.Labels[sidecarLabel] != "true" {
+		return nil
+	}
+	i := &injected{Names: map[string][]string{"labels": {sidecarLabel}}, lost: true}
+	for list, containers := range map[string][]container{"containers": pod.Spec.Containers, "initContainers": pod.Spec.InitContainers} {
+		for _, c := range containers {
+			for _, p := range c.Ports {
+				if p.Name == controlPort {
+					i.Names[list] = append(i.Names[list], c.Name)
+					i.Names["initContainers"] = append(i.Names["initContainers"], c.Name+"-init")
+				}
+			}
+		}
+	}
+	if len(i.Names) == 1 {
+		return nil
+	}
+	return i
+}
+
 // inject renders the sidecar, and gives the patch that brings it into the workload and
 // the Service that leads to it.
 func (w *walk) inject(d *draft, part *policy.Mesh) error {
-	tags := []string{roleMesh, d.object.Namespace + "." + d.object.Name}
+	service, unselected := d.service(part)
+	if len(unselected) > 0 {
+		return w.refuse("inject", unselected...)
+	}
+	tags := []string{roleMesh, ownTag(d.object.Ref)}
 	if part.TLS == tlsMutual {
 		tags[0] = groupTag(part.Group)
 	}
-	raw, err := w.engine.bundle.templates.RenderSidecar(template.SidecarIn{
+	add, err := w.engine.bundle.templates.RenderSidecar(template.SidecarIn{
 		Kind: d.object.Kind, Namespace: d.object.Namespace, Name: d.object.Name, Org: w.engine.config.OrgID,
 		Tags: tags, Host: part.Host, Port: part.Port, AppPort: d.facts.Workload.Port, TakenPorts: d.takenPorts(),
 		Interception: part.Interception, TLS: part.TLS,
 	})
+	failed := func(what string, err error) error {
+		return w.broken("inject", Reason{ID: "sidecar-failed", Field: "spec.template", Msg: fmt.Sprintf("%s: %s.", what, err)})
+	}
 	var f *template.Fault
 	switch {
 	case errors.As(err, &f) && f.Author:
 		return w.refuse("inject", Reason{ID: "sidecar-errors", Field: "spec.template", Msg: fmt.Sprintf("The sidecar refuses the workload: %s.", f.Message)})
 	case err != nil:
-		return w.broken("inject", Reason{ID: "sidecar-failed", Field: "spec.template", Msg: fmt.Sprintf("The sidecar cannot be rendered: %s.", err)})
+		return failed("The sidecar cannot be rendered", err)
 	}
-	var add pod
-	if err := decodeInto(raw, &add); err != nil {
-		return w.broken("inject", Reason{ID: "sidecar-failed", Field: "spec.template", Msg: fmt.Sprintf("The sidecar is not of the form of #Pod: %s.", decodeMessage(err))})
-	}
-	sum := sha256.Sum256(raw)
-	status := &injected{Bundle: w.engine.bundle.digest, Hash: hex.EncodeToString(sum[:8]), Tags: tags}
+	status := &injected{Bundle: w.engine.bundle.digest, Hash: add.Hash, Tags: tags}
 	if d.injected != nil && d.injected.Hash == status.Hash && slices.Equal(d.injected.Tags, tags) {
 		// A new bundle with the same sidecar is no reason for new pods.
 		status.Bundle = d.injected.Bundle
 	}
-	var patch []byte
-	var reasons []Reason
-	patch, reasons, err = withSidecar(d, add, status)
+	patch, taken, err := withSidecar(d, add, status)
 	switch {
 	case err != nil:
-		return w.broken("inject", Reason{ID: "sidecar-failed", Field: "spec.template", Msg: fmt.Sprintf("The patch cannot be made: %s.", err)})
-	case len(reasons) > 0:
-		return w.refuse("inject", reasons...)
+		return failed("The patch cannot be made", err)
+	case len(taken) > 0:
+		return w.refuse("inject", taken...)
 	}
-	w.desired.Patch = patch
+	w.desired.Patch, w.desired.Service = patch, service
 	w.step("inject", Reason{ID: "sidecar", Field: "spec.template", Msg: fmt.Sprintf("The sidecar listens on port %d for the mesh and sends to port %d of the app.", part.Port, d.facts.Workload.Port)})
-	w.desired.Service, reasons = d.service(part)
-	if len(reasons) > 0 {
-		return w.refuse("inject", reasons...)
-	}
 	return nil
 }
 
@@ -113,6 +135,9 @@ func (d *draft) service(part *policy.Mesh) ([]byte, []Reason) {
 			Msg: "The Service of the sidecar selects pods by labels alone, and the workload has no spec.selector.matchLabels or has matchExpressions.",
 			Fix: "Select the pods by matchLabels."}}
 	}
+	// Pods of before the sidecar have the labels too.
+	selected := maps.Clone(selector.MatchLabels)
+	selected[sidecarLabel] = "true"
 	o, meta := d.object, map[string]any{
 		"name":      d.facts.Routes[0].Backend.Name,
 		"namespace": d.object.Namespace,
@@ -125,7 +150,7 @@ func (d *draft) service(part *policy.Mesh) ([]byte, []Reason) {
 	raw, _ := canonical(map[string]any{
 		"apiVersion": "v1", "kind": "Service", "metadata": meta,
 		"spec": map[string]any{
-			"selector": selector.MatchLabels,
+			"selector": selected,
 			"ports":    []any{map[string]any{"name": "mesh", "port": part.Port, "targetPort": part.Port, "protocol": "TCP"}},
 		},
 	})

@@ -1,16 +1,19 @@
 package engine
 
 import (
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/tidwall/gjson"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
+	kubejson "sigs.k8s.io/json"
 
 	"github.com/cuegate/cuegate/engine/internal/schema"
+	"github.com/cuegate/cuegate/engine/internal/template"
 )
 
 // Annotations of workloads, on the pod template or on the object itself; the former
@@ -92,46 +95,53 @@ type workloadMeta struct {
 }
 
 type podSpec struct {
-	HostNetwork    bool        `json:"hostNetwork"`
-	Containers     []container `json:"containers"`
-	InitContainers []container `json:"initContainers"`
+	HostNetwork    bool              `json:"hostNetwork"`
+	OS             hasName           `json:"os"`
+	NodeSelector   map[string]string `json:"nodeSelector"`
+	Containers     []container       `json:"containers"`
+	InitContainers []container       `json:"initContainers"`
+
+	// Of the rest of what is patched only the form counts.
+	Volumes         []hasName            `json:"volumes"`
+	HostAliases     []template.HostAlias `json:"hostAliases"`
+	SecurityContext struct {
+		Sysctls []hasName `json:"sysctls"`
+	} `json:"securityContext"`
+}
+
+type hasName struct {
+	Name string `json:"name"`
 }
 
 type container struct {
-	Name  string `json:"name"`
-	Image string `json:"image"`
-	Ports []struct {
-		Name          string `json:"name"`
-		ContainerPort int    `json:"containerPort"`
-		Protocol      string `json:"protocol"`
-	} `json:"ports"`
+	Name  string          `json:"name"`
+	Image string          `json:"image"`
+	Ports []containerPort `json:"ports"`
 }
+
+type containerPort struct {
+	Name          string `json:"name"`
+	ContainerPort int    `json:"containerPort"`
+	Protocol      string `json:"protocol"`
+}
+
+func (p containerPort) tcp() bool { return p.Protocol == "" || p.Protocol == "TCP" }
 
 // newWorkloadFacts gathers what is known about a workload, as newFacts does of an
 // Ingress.
 func (e *Engine) newWorkloadFacts(o Object, around Cluster) (*draft, []Reason) {
 	d := &draft{object: o, around: around, workload: &workload{}}
-	var reasons []Reason
-	err := json.Unmarshal(o.JSON, d.workload)
-	if err != nil {
-		reasons = []Reason{{ID: "object-invalid", Msg: fmt.Sprintf("The object is not of the form of a %s: %s.", o.Kind, decodeMessage(err))}}
-	}
 	w := d.workload
-	template := w.Spec.Template
-	written, invalid := readInjected(template.Metadata.Annotations[injectedAnnotation])
+	reasons, err := w.read(o)
+	injected, invalid := w.readInjected()
 	if invalid {
-		reasons = append(reasons, Reason{ID: "injected-invalid", Field: templateAnnotationField(injectedAnnotation),
+		reasons = append(reasons, Reason{ID: "injected-invalid", Field: w.annotationField(injectedAnnotation),
 			Msg: "The annotation that lists what was injected cannot be read.", Fix: "Remove it, and the containers and volumes of the sidecar."})
 	}
-	d.injected = written
-	annotations := maps.Clone(w.Metadata.Annotations)
-	if annotations == nil {
-		annotations = map[string]string{}
+	if err == nil {
+		d.injected = injected
 	}
-	maps.Copy(annotations, template.Metadata.Annotations)
-	for _, k := range ours {
-		delete(annotations, k)
-	}
+	annotations := w.annotations()
 	if size := annotationBytes(annotations); size > 2*maxAnnotations {
 		reasons = append(reasons, Reason{ID: "annotations-too-large", Field: "metadata.annotations",
 			Msg: fmt.Sprintf("The annotations have %d bytes; Kubernetes allows %d.", size, maxAnnotations)})
@@ -148,11 +158,73 @@ func (e *Engine) newWorkloadFacts(o Object, around Cluster) (*draft, []Reason) {
 	}
 	reasons = append(reasons, e.readOverrides(d)...)
 	reasons = append(reasons, d.readGroups()...)
-	reasons = append(reasons, e.readMeshRoutes(d)...)
+	if o.Name != "" {
+		reasons = append(reasons, e.readMeshRoutes(d)...)
+	}
 	return d, reasons
 }
 
-func templateAnnotationField(key string) string {
+// read decodes the object, and says what is wrong with it. What can be read is read all
+// the same. err is set when the rest cannot be relied on.
+func (w *workload) read(o Object) (reasons []Reason, err error) {
+	if err = kubejson.UnmarshalCaseSensitivePreserveInts(o.JSON, w); err != nil {
+		r := Reason{ID: "object-invalid", Msg: fmt.Sprintf("The object is not of the form of a %s: %s.", o.Kind, decodeMessage(err))}
+		if w.readInject(o) {
+			r.Field, r.Msg = w.annotationField(injectAnnotation), "Values of annotations are texts, and this one is none."
+			r.Fix = `Write it in quotes: "true".`
+		}
+		return []Reason{r}, err
+	}
+	pod := w.Spec.Template.Spec
+	switch {
+	case o.Name == "":
+		reasons = []Reason{{ID: "name-missing", Field: "metadata.name", Msg: "Nothing can be injected into an object that has a metadata.generateName and no metadata.name.", Fix: "Give it a metadata.name."}}
+	case len(validation.IsDNS1123Subdomain(o.Name)) > 0 || !dnsLabel.MatchString(o.Namespace):
+		reasons = []Reason{{ID: "object-invalid", Field: "metadata.name", Msg: fmt.Sprintf("No %s can have the name %q in the namespace %q.", o.Kind, clip(o.Name), clip(o.Namespace))}}
+	case len(pod.Containers) == 0:
+		reasons = []Reason{{ID: "object-invalid", Field: "spec.template.spec.containers", Msg: "The pod template has no containers."}}
+	case pod.OS.Name == "windows" || pod.NodeSelector["kubernetes.io/os"] == "windows":
+		reasons = []Reason{{ID: "os-unsupported", Field: "spec.template.spec", Msg: "The pods run on Windows, and the sidecar on Linux only.", Fix: "Remove the annotation " + injectAnnotation + "."}}
+	}
+	return reasons, nil
+}
+
+// readInject reads the wish for a sidecar where it is no text, as in
+//
+//	injector.tyk.io/inject: true
+//
+// so that its author hears of the mistake. It tells whether that is so.
+func (w *workload) readInject(o Object) (found bool) {
+	for at, annotations := range map[string]*map[string]string{"metadata": &w.Metadata.Annotations, "spec.template.metadata": &w.Spec.Template.Metadata.Annotations} {
+		v := gjson.GetBytes(o.JSON, at+".annotations").Map()[injectAnnotation]
+		if v.Exists() && v.Type != gjson.String {
+			if *annotations == nil {
+				*annotations = map[string]string{}
+			}
+			(*annotations)[injectAnnotation] = v.String()
+			found = true
+		}
+	}
+	return found
+}
+
+// annotations are those of the object and of its pod template, without those that we
+// write.
+func (w *workload) annotations() map[string]string {
+	all := map[string]string{}
+	maps.Copy(all, w.Metadata.Annotations)
+	maps.Copy(all, w.Spec.Template.Metadata.Annotations)
+	for _, k := range ours {
+		delete(all, k)
+	}
+	return all
+}
+
+// annotationField is where an annotation stands, or had better stand.
+func (w *workload) annotationField(key string) string {
+	if has(w.Metadata.Annotations, key) && !has(w.Spec.Template.Metadata.Annotations, key) {
+		return "metadata.annotations[" + key + "]"
+	}
 	return "spec.template.metadata.annotations[" + key + "]"
 }
 
@@ -170,7 +242,7 @@ func (d *draft) workloadFacts() *WorkloadFacts {
 		Route:       "/" + strings.Trim(annotations[routeAnnotation], "/"),
 		Group:       "default",
 	}
-	if f.Route == "/" {
+	if annotations[routeAnnotation] == "" {
 		f.Route += d.object.Name
 	}
 	if v, ok := annotations[injectAnnotation]; ok {
@@ -208,24 +280,30 @@ func (d *draft) others(all []container, list string) []container {
 	return slices.DeleteFunc(slices.Clone(all), func(c container) bool { return d.injected.has(list, c.Name) })
 }
 
-// appPort finds the port of the app: the one that the annotation gives, by number or
-// by name, or else the only TCP port of its containers, or the one that is called http.
+// appPort finds the port of the app; 0 and a problem when there is none.
 func (d *draft) appPort(wanted string) (port int, problem string) {
+	port, problem = d.findPort(wanted)
+	if problem == "" && (port < 1 || port > 65535) {
+		return 0, fmt.Sprintf("%d is not a number from 1 to 65535", port)
+	}
+	return port, problem
+}
+
+// findPort takes the port that the annotation gives, by number or by name, or else the
+// only TCP port of the app's containers, or the one that is called http.
+func (d *draft) findPort(wanted string) (port int, problem string) {
 	if n, err := strconv.Atoi(wanted); err == nil {
-		if n < 1 || n > 65535 {
-			return 0, fmt.Sprintf("%d is not a number from 1 to 65535", n)
-		}
 		return n, ""
 	}
-	type named struct {
+	type candidate struct {
 		name string
 		port int
 	}
-	var all []named
+	var all []candidate
 	for _, c := range d.others(d.workload.Spec.Template.Spec.Containers, "containers") {
 		for _, p := range c.Ports {
-			if p.Protocol == "" || p.Protocol == "TCP" {
-				all = append(all, named{p.Name, p.ContainerPort})
+			if p.tcp() {
+				all = append(all, candidate{p.Name, p.ContainerPort})
 			}
 		}
 	}
@@ -254,12 +332,12 @@ func (d *draft) appPort(wanted string) (port int, problem string) {
 	}
 	problem = fmt.Sprintf("no container has a TCP port called %q", clip(wanted))
 	if near := schema.Nearest(wanted, names); near != "" {
-		problem += fmt.Sprintf("; did you mean %q?", near)
+		problem += fmt.Sprintf(", but there is %q", near)
 	}
 	return 0, problem
 }
 
-// takenPorts are those of the app, sorted.
+// takenPorts are the TCP ports of the app, sorted.
 func (d *draft) takenPorts() []int {
 	taken := []int{}
 	if p := d.facts.Workload.Port; p != 0 {
@@ -268,7 +346,9 @@ func (d *draft) takenPorts() []int {
 	pod := d.workload.Spec.Template.Spec
 	for _, c := range append(d.others(pod.InitContainers, "initContainers"), d.others(pod.Containers, "containers")...) {
 		for _, p := range c.Ports {
-			taken = append(taken, p.ContainerPort)
+			if p.tcp() {
+				taken = append(taken, p.ContainerPort)
+			}
 		}
 	}
 	slices.Sort(taken)
@@ -282,13 +362,13 @@ const maxCallers = 64
 func (d *draft) readGroups() []Reason {
 	var reasons []Reason
 	bad := func(key, name string) {
-		reasons = append(reasons, Reason{ID: "group-invalid", Field: templateAnnotationField(key),
+		reasons = append(reasons, Reason{ID: "group-invalid", Field: d.workload.annotationField(key),
 			Msg: fmt.Sprintf("%q is not the name of a group.", clip(name)),
 			Fix: "Write lower-case letters, digits and dashes; the group of another namespace is NAMESPACE/GROUP."})
 	}
 	f := d.facts.Workload
 	if len(f.Callers) > maxCallers {
-		return []Reason{{ID: "group-invalid", Field: templateAnnotationField(callersAnnotation), Msg: fmt.Sprintf("More than %d groups are listed.", maxCallers)}}
+		return []Reason{{ID: "group-invalid", Field: d.workload.annotationField(callersAnnotation), Msg: fmt.Sprintf("The annotation lists %d groups; %d are allowed.", len(f.Callers), maxCallers), Fix: "Give callers a group in common."}}
 	}
 	if !dnsLabel.MatchString(f.Group) {
 		bad(groupAnnotation, f.Group)

@@ -73,6 +73,8 @@ type Set struct {
 	// before.
 	sidecar  cue.Value
 	injected *renderings
+	// blindSidecar is set when the sidecar cannot tell one name of a workload from another.
+	blindSidecar bool
 	// plain renders without CUE what it can; nil when it can render nothing.
 	plain *plain
 }
@@ -119,7 +121,7 @@ func Load(builtin, operator fs.FS) (*Set, []problem.Problem) {
 		return strict, nil
 	}
 	s.definition, s.settings, s.facts = strict.definition, strict.settings, strict.facts
-	s.sidecar, s.injected = strict.sidecar, strict.injected
+	s.sidecar, s.injected, s.blindSidecar = strict.sidecar, strict.injected, isBlind(files)
 	s.plain = newPlain(files, s)
 	return s, nil
 }

@@ -1,9 +1,13 @@
 package template
 
 import (
+	"bytes"
 	"container/list"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"strings"
 	"sync"
 
 	"cuelang.org/go/cue"
@@ -14,6 +18,7 @@ import (
 var (
 	pathSidecar = cue.ParsePath(sidecarField)
 	pathPod     = cue.ParsePath("pod")
+	pathClashes = cue.ParsePath("clashes")
 )
 
 // sidecarField is the field of the package templates that holds an operator's sidecar;
@@ -23,17 +28,40 @@ const sidecarField = "inject"
 // SidecarIn is what a sidecar may know of its workload; #In of the CUE package sidecar
 // says what each field means.
 type SidecarIn struct {
-	Kind         string   `json:"kind"`
-	Namespace    string   `json:"namespace"`
-	Name         string   `json:"name"`
-	Org          string   `json:"org"`
-	Tags         []string `json:"tags"`
-	Host         string   `json:"host"`
-	Port         int      `json:"port"`
-	AppPort      int      `json:"appPort"`
-	TakenPorts   []int    `json:"takenPorts"`
-	Interception string   `json:"interception"`
-	TLS          string   `json:"tls"`
+	Kind      string   `json:"kind"`
+	Namespace string   `json:"namespace"`
+	Name      string   `json:"name"`
+	Org       string   `json:"org"`
+	Tags      []string `json:"tags"`
+	// TagList is filled in by RenderSidecar.
+	TagList      string `json:"tagList"`
+	Host         string `json:"host"`
+	Port         int    `json:"port"`
+	AppPort      int    `json:"appPort"`
+	TakenPorts   []int  `json:"takenPorts"`
+	Interception string `json:"interception"`
+	TLS          string `json:"tls"`
+}
+
+// Pod is #Pod of the CUE package sidecar: what is added to the pods of a workload. It is
+// shared, and must not be changed. Numbers are json.Number.
+type Pod struct {
+	Containers     []map[string]any  `json:"containers"`
+	InitContainers []map[string]any  `json:"initContainers"`
+	Volumes        []map[string]any  `json:"volumes"`
+	HostAliases    []HostAlias       `json:"hostAliases"`
+	Sysctls        []map[string]any  `json:"sysctls"`
+	Labels         map[string]string `json:"labels"`
+	Annotations    map[string]string `json:"annotations"`
+
+	// Hash is that of all, 16 hexadecimal digits.
+	Hash string `json:"-"`
+}
+
+// HostAlias is hosts at an address.
+type HostAlias struct {
+	IP        string   `json:"ip"`
+	Hostnames []string `json:"hostnames"`
 }
 
 // addSidecar takes the field `inject` of an operator's templates, or else #Sidecar of
@@ -69,72 +97,191 @@ var sampleWorkloads = []SidecarIn{
 	{Kind: "DaemonSet", Namespace: "default", Name: "sample", Tags: []string{"mesh", "default.sample"}, Host: "mesh", Port: 8080, AppPort: 3000, TakenPorts: []int{3000}, Interception: "iptables", TLS: "mtls"},
 }
 
-// RenderSidecar gives #Pod as JSON. It is pure, so what was rendered for the same input
-// before is given again; the caller must not change it. The error is a *Fault.
-func (s *Set) RenderSidecar(in SidecarIn) ([]byte, error) {
+// RenderSidecar gives what is added to the pods of a workload. The error is a *Fault.
+//
+// It is pure, so what was rendered for the same input is given again. Where the sidecar
+// is blind to the names of a workload (see blind.go) the same input is one that differs
+// in these alone: they are put into the places where CUE has put the atoms that stood
+// for them.
+func (s *Set) RenderSidecar(in SidecarIn) (*Pod, error) {
+	if !s.sidecar.Exists() {
+		return nil, &Fault{Message: "the bundle has no sidecar"}
+	}
+	in.TagList = strings.Join(in.Tags, ",")
+	if in.TakenPorts == nil {
+		in.TakenPorts = []int{}
+	}
+	shape, atoms := s.sidecarShape(in)
+	key, err := json.Marshal(shape)
+	if err != nil {
+		return nil, &Fault{Message: err.Error()}
+	}
+	known, ok := s.injected.get(string(key))
+	if !ok {
+		known = s.learnSidecar(in, shape, atoms)
+		s.injected.put(string(key), known)
+	}
+	switch {
+	case known.err != nil:
+		return nil, known.err
+	case known.pod != nil:
+		return known.pod, nil
+	case known.skeleton != nil:
+		return newPod(known.skeleton.fill(atoms))
+	}
+	// Only CUE can tell, of each workload.
+	return s.exactSidecar(in)
+}
+
+// exactSidecar gives what CUE gives for the very input.
+func (s *Set) exactSidecar(in SidecarIn) (*Pod, error) {
 	key, err := json.Marshal(in)
 	if err != nil {
 		return nil, &Fault{Message: err.Error()}
 	}
-	if pod, ok := s.injected.get(string(key)); ok {
-		return pod, nil
+	known, ok := s.injected.get(string(key))
+	if !ok {
+		known = rendering{}
+		var raw []byte
+		if raw, known.err = s.evaluateSidecar(in); known.err == nil {
+			known.pod, known.err = newPod(raw)
+		}
+		s.injected.put(string(key), known)
 	}
-	if !s.sidecar.Exists() {
-		return nil, &Fault{Message: "the bundle has no sidecar"}
+	return known.pod, known.err
+}
+
+// learnSidecar renders a shape, and keeps that if it gives what CUE gives for the input.
+func (s *Set) learnSidecar(in, shape SidecarIn, atoms []string) rendering {
+	raw, err := s.evaluateSidecar(in)
+	if len(atoms) == 0 {
+		if err != nil {
+			return rendering{err: err}
+		}
+		pod, err := newPod(raw)
+		return rendering{pod: pod, err: err}
 	}
-	v := s.sidecar.FillPath(pathIn, s.ctx.Encode(in))
+	shaped, shapedErr := s.evaluateSidecar(shape)
+	if err != nil && shapedErr != nil && err.Error() == shapedErr.Error() {
+		return rendering{err: err}
+	}
+	if err != nil || shapedErr != nil {
+		return rendering{}
+	}
+	sk, err := newSkeleton(shaped, len(atoms))
+	if err != nil || !bytes.Equal(sk.fill(atoms), raw) {
+		return rendering{}
+	}
+	if len(sk.holes) > 0 {
+		return rendering{skeleton: sk}
+	}
+	pod, err := newPod(raw)
+	return rendering{pod: pod, err: err}
+}
+
+// evaluateSidecar renders with CUE. The error is a *Fault.
+func (s *Set) evaluateSidecar(in SidecarIn) ([]byte, error) {
+	v := s.sidecar.FillPath(pathIn, s.sidecar.Context().Encode(in))
+	var clashes []string
+	if err := v.LookupPath(pathClashes).Decode(&clashes); err != nil {
+		return nil, fault(v, err, nil)
+	}
+	if len(clashes) > 0 {
+		return nil, &Fault{Message: strings.Join(clashes, "; "), Author: true}
+	}
 	if err := authorErrors(v, nil); err != nil {
 		return nil, err
 	}
 	at := v.LookupPath(pathPod)
-	pod, err := at.MarshalJSON()
+	raw, err := at.MarshalJSON()
 	if err != nil {
 		return nil, fault(at, err, nil)
 	}
-	s.injected.put(string(key), pod)
-	return pod, nil
+	return raw, nil
 }
 
-// maxRenderings bounds what is kept: some 4 kB each.
-const maxRenderings = 4096
+// newPod decodes what CUE rendered.
+func newPod(raw []byte) (*Pod, error) {
+	p := &Pod{}
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	dec.UseNumber()
+	if err := dec.Decode(p); err != nil {
+		return nil, &Fault{Message: "pod is not of the form of #Pod: " + err.Error()}
+	}
+	text, err := json.Marshal(p)
+	if err != nil {
+		return nil, &Fault{Message: err.Error()}
+	}
+	sum := sha256.Sum256(text)
+	p.Hash = hex.EncodeToString(sum[:8])
+	return p, nil
+}
+
+// sidecarShape gives an input in which atoms stand for the names of the workload, where
+// the sidecar is blind to them.
+func (s *Set) sidecarShape(in SidecarIn) (shape SidecarIn, atoms []string) {
+	if !s.blindSidecar {
+		return in, nil
+	}
+	sh := &shaper{spelled: s.spelled, numbers: map[string]int{}}
+	shape = in
+	shape.Namespace, shape.Name, shape.TagList = sh.text(in.Namespace), sh.text(in.Name), sh.text(in.TagList)
+	shape.Tags = make([]string, len(in.Tags))
+	for i, tag := range in.Tags {
+		shape.Tags[i] = sh.text(tag)
+	}
+	if sh.odd || bytes.Contains(sh.key, []byte(atomMark)) || strings.Contains(strings.Join(sh.atoms, ""), atomMark) {
+		return in, nil
+	}
+	return shape, sh.atoms
+}
+
+// maxRenderings bounds what is kept: some 10 kB each.
+const maxRenderings = 1024
 
 // renderings keeps the outcomes that were used last.
 type renderings struct {
 	mu     sync.Mutex
-	known  map[string]*list.Element // of rendering
+	known  map[string]*list.Element // of keyed
 	latest *list.List
 }
 
+// rendering is what is known of an input: the pod, the skeleton of those of one shape,
+// or what is wrong with it. Of an empty one only CUE can tell more.
 type rendering struct {
+	pod      *Pod
+	skeleton *skeleton
+	err      error
+}
+
+type keyed struct {
 	key string
-	pod []byte
+	rendering
 }
 
 func newRenderings() *renderings {
 	return &renderings{known: map[string]*list.Element{}, latest: list.New()}
 }
 
-func (r *renderings) get(key string) ([]byte, bool) {
+func (r *renderings) get(key string) (rendering, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	e, ok := r.known[key]
 	if !ok {
-		return nil, false
+		return rendering{}, false
 	}
 	r.latest.MoveToFront(e)
-	return e.Value.(rendering).pod, true
+	return e.Value.(keyed).rendering, true
 }
 
-func (r *renderings) put(key string, pod []byte) {
+func (r *renderings) put(key string, x rendering) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if _, ok := r.known[key]; ok {
 		return
 	}
-	r.known[key] = r.latest.PushFront(rendering{key, pod})
+	r.known[key] = r.latest.PushFront(keyed{key, x})
 	if r.latest.Len() > maxRenderings {
-		last := r.latest.Back()
-		r.latest.Remove(last)
-		delete(r.known, last.Value.(rendering).key)
+		delete(r.known, r.latest.Remove(r.latest.Back()).(keyed).key)
 	}
 }
