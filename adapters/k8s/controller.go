@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/client-go/kubernetes"
@@ -27,6 +28,8 @@ type Options struct {
 	// Namespaces to watch; all of them where it is empty.
 	Namespaces []string
 	Engine     engine.Config
+	// Mesh has the controller look after workloads too; nil leaves them alone.
+	Mesh *MeshSettings
 
 	// Builtin is the built-in bundle, and BundleDir the folder of the operator's.
 	// BundleConfigMaps is a label selector of ConfigMaps in BundleNamespace. Either or
@@ -68,7 +71,8 @@ type Controller struct {
 	watch    *watch
 	loop     *loop
 	bundles  *bundles
-	shadow   *shadow // nil without a second bundle
+	shadow   *shadow   // nil without a second bundle
+	mesh     *meshSide // nil without a mesh
 	metrics  *metrics
 	publish  *publisher
 	service  cache.SharedIndexInformer // of the Service that is published; may be nil
@@ -94,6 +98,15 @@ func New(o Options) (*Controller, error) {
 		return nil, err
 	}
 	c := &Controller{options: o, log: o.Log, watch: w, metrics: newMetrics(o.Version, o.Revision)}
+	if o.Mesh != nil {
+		if o.Engine.MeshNamespace == "" {
+			return nil, errors.New("the mesh: no namespace is named for its certificates")
+		}
+		if err := w.addMesh(o.Client, o.Namespaces, o.Engine.MeshNamespace); err != nil {
+			return nil, err
+		}
+		c.mesh = newMeshSide(*o.Mesh, c.metrics.registry)
+	}
 	c.metrics.queue(w.dirty.Len)
 	c.loop = newLoop(w, newSecrets(o.Client), o.Engine, o.Log)
 	c.loop.decided, c.loop.gone, c.loop.changed = c.decided, c.gone, c.want
@@ -179,17 +192,30 @@ func (c *Controller) work(ctx context.Context) {
 					c.tellAll(c.telling) // what was edited by hand is mended
 				}
 				c.mu.Unlock()
+				if c.mesh != nil {
+					c.mesh.lookAll()
+				}
 			}
 		}
 	}()
 	c.loop.run(ctx)
 }
 
-func (c *Controller) ingress(ref engine.Ref) (*networkingv1.Ingress, bool) {
+// object gives an Ingress, or a workload that speaks of the mesh.
+func (c *Controller) object(ref engine.Ref) (author, bool) {
 	x, ok := c.watch.get(ref)
-	ing, is := x.(*networkingv1.Ingress)
-	return ing, ok && is
+	if !ok {
+		return nil, false
+	}
+	if ing, is := x.(*networkingv1.Ingress); is {
+		return ing, true
+	}
+	w, is := workloadOf(x)
+	return w.author, is
 }
+
+// Registerer takes metrics that are to be served with those of the controller.
+func (c *Controller) Registerer() prometheus.Registerer { return c.metrics.registry }
 
 // newPublisher finds out what goes into the status of what is served.
 func (c *Controller) newPublisher() error {

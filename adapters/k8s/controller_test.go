@@ -76,7 +76,7 @@ func TestControllerPassesOverLateReports(t *testing.T) {
 func TestControllerForgetsWhatIsGone(t *testing.T) {
 	c := newController(t, Options{})
 	c.beginPush(&pushTerm{pusher: quietPusher{}, ledger: newLedger()})
-	c.telling = newTeller(tellerOptions{Ingress: c.ingress, Verdict: c.verdict})
+	c.telling = newTeller(tellerOptions{Object: c.object, Verdict: c.verdict})
 	ref := engine.Ref{Kind: kindIngress, Namespace: "shop", Name: "web"}
 	c.telling.remember(ref, told{})
 	c.gone(ref)

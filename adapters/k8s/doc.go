@@ -14,8 +14,17 @@
 //	tell.go     annotation and status, publish.go the addresses in it, events.go Events
 //	bundles.go  bundles from a folder (folder.go) and from ConfigMaps (configmaps.go),
 //	            put together in pieces.go; shadow.go a second one beside it
+//	decide.go   decisions for whoever asks, such as a webhook
 //	discover.go the pods of a Service, as gateways
 //	metrics.go, diagnostics.go
+//
+// and with a mesh, for workloads,
+//
+//	meshterm.go what a Controller does for it
+//	meshwatch.go, meshloop.go  what is in the cluster, and what follows from it
+//	meshservice.go  the Services of workloads, meshservicepatch.go what differs
+//	meshwatchdog.go pods without a sidecar
+//	mesh.go     the certificates and secrets, in the files that it names
 //
 // Everything is level-triggered: an event says only that an object has to be looked
 // at again.

@@ -9,21 +9,25 @@ import (
 	"github.com/cuegate/cuegate/engine"
 )
 
-// index knows which Ingresses a change may matter to. It may name too many, and
-// never too few.
+// index knows which Ingresses and workloads a change may matter to. It may name too
+// many, and never too few.
 type index struct {
 	links map[engine.Ref]links
-	// The Ingresses by what they name: services and secrets as "namespace/name".
+	// The objects by what they name: services and secrets as "namespace/name".
 	byNamespace, byService, bySecret, byHost group
 	// byParent are those of a host by the wildcard that covers it.
 	byParent group
+	// byCallers are the workloads by the groups that they are of, and let in.
+	byCallers group
 	// far are those whose definitions may be about Services that they do not name.
 	far set
 }
 
-// links is what an Ingress names.
+// links is what an object names.
 type links struct {
 	services, secrets, hosts []string
+	// callers of a workload are as its last decision has them.
+	callers []string
 }
 
 type (
@@ -32,7 +36,7 @@ type (
 )
 
 func newIndex() *index {
-	return &index{links: map[engine.Ref]links{}, byNamespace: group{}, byService: group{}, bySecret: group{}, byHost: group{}, byParent: group{}, far: set{}}
+	return &index{links: map[engine.Ref]links{}, byNamespace: group{}, byService: group{}, bySecret: group{}, byHost: group{}, byParent: group{}, byCallers: group{}, far: set{}}
 }
 
 func linksOf(ing *networkingv1.Ingress) links {
@@ -68,14 +72,29 @@ func linksOf(ing *networkingv1.Ingress) links {
 }
 
 // put notes an Ingress, or what has become of it.
-func (x *index) put(ref engine.Ref, ing *networkingv1.Ingress) {
+func (x *index) put(ref engine.Ref, ing *networkingv1.Ingress) { x.set(ref, linksOf(ing)) }
+
+// workload notes a workload; what it names is known when it is decided.
+func (x *index) workload(ref engine.Ref) {
+	if _, known := x.links[ref]; !known {
+		x.set(ref, links{})
+	}
+}
+
+// learn notes what a workload names.
+func (x *index) learn(ref engine.Ref, callers, services []string) {
+	if l, known := x.links[ref]; known && (!slices.Equal(l.callers, callers) || !slices.Equal(l.services, services)) {
+		x.set(ref, links{callers: callers, services: services})
+	}
+}
+
+func (x *index) set(ref engine.Ref, l links) {
 	x.remove(ref)
-	l := linksOf(ing)
 	x.links[ref] = l
 	x.each(ref, l, group.add)
 }
 
-// remove forgets an Ingress.
+// remove forgets an object.
 func (x *index) remove(ref engine.Ref) {
 	l, ok := x.links[ref]
 	if !ok {
@@ -93,6 +112,9 @@ func (x *index) each(ref engine.Ref, l links, do func(group, string, engine.Ref)
 	}
 	for _, s := range l.secrets {
 		do(x.bySecret, s, ref)
+	}
+	for _, c := range l.callers {
+		do(x.byCallers, c, ref)
 	}
 	for _, h := range l.hosts {
 		do(x.byHost, h, ref)
@@ -139,7 +161,21 @@ func (x *index) rivals(ref engine.Ref, visit func(engine.Ref)) {
 	}
 }
 
-// dependents visits the Ingresses that an object of another kind matters to.
+// certified visits the workloads that a certificate of the mesh matters to.
+func (x *index) certified(o meshOwner, visit func(engine.Ref)) {
+	switch o.role {
+	case roleServer:
+		if ref, err := engine.ParseRef(o.of); err == nil && isWorkload(ref.Kind) {
+			visit(ref)
+		}
+	case roleClient:
+		for ref := range x.byCallers[o.of] {
+			visit(ref)
+		}
+	}
+}
+
+// dependents visits the objects that one of another kind matters to.
 func (x *index) dependents(changed engine.Ref, visit func(engine.Ref)) {
 	all := func(s set) {
 		for ref := range s {
@@ -160,7 +196,9 @@ func (x *index) dependents(changed engine.Ref, visit func(engine.Ref)) {
 		all(x.far)
 	case kindIngressClass:
 		for ref := range x.links {
-			visit(ref)
+			if ref.Kind == kindIngress {
+				visit(ref)
+			}
 		}
 	}
 }

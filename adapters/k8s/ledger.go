@@ -17,6 +17,7 @@ import (
 // Rules of a verdict
 //
 //	ignored                                         ignored
+//	held, a certificate of the mesh is missing      pending
 //	held                                            refused, whatever the targets say
 //	managed, a target that has the decision
 //	  could not take something of the object        failed
@@ -368,6 +369,9 @@ func (l *ledger) find(ref engine.Ref, a *account) verdict {
 		return v
 	default:
 		v.outcome, v.hash = outcomeRefused, a.last
+		if slices.ContainsFunc(a.reasons, func(r engine.Reason) bool { return r.ID == idCertificatePending }) {
+			v.outcome = outcomePending // it is nobody's fault
+		}
 		return v
 	}
 	v.routes, v.wanted, v.template = len(a.definitions), a.hash, a.template

@@ -6,8 +6,10 @@ import (
 	"log/slog"
 	"reflect"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tidwall/gjson"
@@ -38,28 +40,41 @@ type loop struct {
 	// changed is called when what is wanted may have changed.
 	changed func()
 
+	// active is nil until a bundle is loaded.
+	active atomic.Pointer[active]
+	// viewed is set when everything that was there at the start is in the view.
+	viewed atomic.Bool
+
 	mu         sync.RWMutex
-	engine     *engine.Engine // nil until a bundle is loaded
 	neighbours *engine.Neighbours
 	index      *index
 	desired    map[engine.Ref]decision
-	digest     string // of the engine's bundle
+	// unasked are the workloads that speak of the mesh and do not ask for a sidecar,
+	// with whether they have one still.
+	unasked map[engine.Ref]bool
+	// certificates are those of the mesh, by "namespace/name" of their Secrets.
+	certificates map[string]meshOwner
 	// started is set when everything that was there at the start has been decided.
 	started bool
+}
+
+// active is what decides; digest is that of its bundle.
+type active struct {
+	engine *engine.Engine
+	digest string
 }
 
 func newLoop(w *watch, s *secrets, config engine.Config, log *slog.Logger) *loop {
 	return &loop{
 		watch: w, secrets: s, config: config, log: log,
 		neighbours: engine.NewNeighbours(), index: newIndex(), desired: map[engine.Ref]decision{},
+		unasked: map[engine.Ref]bool{}, certificates: map[string]meshOwner{},
 	}
 }
 
 // swap takes another bundle. Everything is decided again.
 func (l *loop) swap(b *engine.Bundle) {
-	l.mu.Lock()
-	l.engine, l.digest = engine.New(b, l.config), b.Digest()
-	l.mu.Unlock()
+	l.active.Store(&active{engine.New(b, l.config), b.Digest()})
 	l.again()
 }
 
@@ -69,6 +84,7 @@ func (l *loop) again() {
 		ing := o.(*networkingv1.Ingress)
 		l.watch.dirty.Add(engine.Ref{Kind: kindIngress, Namespace: ing.Namespace, Name: ing.Name})
 	})
+	l.watch.eachWorkload(func(ref engine.Ref, _ workload) { l.watch.dirty.Add(ref) })
 }
 
 // run needs a watch that has synced, and a bundle. It returns when ctx ends.
@@ -105,7 +121,11 @@ func (l *loop) settle(ctx context.Context) {
 // that it matters to.
 func (l *loop) round(ctx context.Context, refs []engine.Ref) {
 	todo := l.takeOver(refs)
-	results := l.decideAll(ctx, todo)
+	by := l.active.Load()
+	if by == nil {
+		return // all is decided when there is a bundle
+	}
+	results := l.decideAll(ctx, todo, by.engine)
 	// Of an object that is ours, and only then, the Secrets are read; what they hold
 	// changes the decision.
 	again, failed := l.secrets.fetch(ctx, l, results)
@@ -115,13 +135,13 @@ func (l *loop) round(ctx context.Context, refs []engine.Ref) {
 	for ref, err := range failed {
 		l.postpone(ref, err, results)
 	}
-	for ref, r := range l.decideAll(ctx, again) {
+	for ref, r := range l.decideAll(ctx, again, by.engine) {
 		results[ref] = r
 	}
 	if ctx.Err() != nil {
 		return
 	}
-	l.note(results)
+	l.note(results, by.digest)
 	l.changed()
 }
 
@@ -143,27 +163,23 @@ func held(ref engine.Ref, id, msg string) engine.Desired {
 	return engine.Desired{Object: ref, Outcome: engine.Held, Reasons: []engine.Reason{{ID: id, Msg: msg}}}
 }
 
-// takeOver brings the view of the cluster up to date, and gives the Ingresses to
-// decide about. Those that are gone are forgotten.
+// takeAtOnce is how many changes are taken over before whoever decides meanwhile, such
+// as an admission, has its turn.
+const takeAtOnce = 64
+
+// takeOver brings the view of the cluster up to date, and gives the objects to decide
+// about. Those that are gone are forgotten.
 func (l *loop) takeOver(refs []engine.Ref) set {
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	todo := set{}
 	mark := func(ref engine.Ref) { todo[ref] = struct{}{} }
-	for _, ref := range refs {
-		switch ref.Kind {
-		case kindIngress:
-			l.index.rivals(ref, mark)
-			l.takeIngress(ref, mark)
-			l.index.rivals(ref, mark)
-			continue
-		case kindSecret:
-			l.secrets.changed(l, ref)
-		default:
-			l.takeNeighbour(ref)
+	for part := range slices.Chunk(refs, takeAtOnce) {
+		l.mu.Lock()
+		for _, ref := range part {
+			l.take(ref, mark)
 		}
-		l.index.dependents(ref, mark)
+		l.mu.Unlock()
 	}
+	l.viewed.Store(true)
 	for ref := range todo {
 		if _, there := l.index.links[ref]; !there {
 			delete(todo, ref)
@@ -172,21 +188,47 @@ func (l *loop) takeOver(refs []engine.Ref) set {
 	return todo
 }
 
+// take takes one change over, and marks what it matters to. The caller holds the lock.
+func (l *loop) take(ref engine.Ref, mark func(engine.Ref)) {
+	switch ref.Kind {
+	case kindIngress:
+		l.index.rivals(ref, mark)
+		l.takeIngress(ref, mark)
+		l.index.rivals(ref, mark)
+	case kindDeployment, kindStatefulSet, kindDaemonSet:
+		l.takeWorkload(ref, mark)
+	case kindMeshSecret:
+		l.takeCertificate(ref, mark)
+	case kindSecret:
+		l.secrets.changed(l, ref)
+		l.index.dependents(ref, mark)
+	default:
+		l.takeNeighbour(ref)
+		l.index.dependents(ref, mark)
+	}
+}
+
 func (l *loop) takeIngress(ref engine.Ref, mark func(engine.Ref)) {
 	x, there := l.watch.get(ref)
 	ing, _ := x.(*networkingv1.Ingress)
 	if !there || ing == nil {
 		l.neighbours.Delete(head(ref))
-		l.index.remove(ref)
-		if _, was := l.desired[ref]; was {
-			delete(l.desired, ref)
-			l.gone(ref)
-		}
+		l.forget(ref)
 		return
 	}
 	l.put(ing)
 	l.index.put(ref, ing)
 	mark(ref)
+}
+
+// forget forgets an object that is gone. The caller holds the lock.
+func (l *loop) forget(ref engine.Ref) {
+	l.index.remove(ref)
+	delete(l.unasked, ref)
+	if _, was := l.desired[ref]; was {
+		delete(l.desired, ref)
+		l.gone(ref)
+	}
 }
 
 func (l *loop) takeNeighbour(ref engine.Ref) {
@@ -223,6 +265,11 @@ func head(ref engine.Ref) engine.Object {
 type decision struct {
 	engine.Desired
 	bundle string
+	// identities are the certificates that a workload needs: those of the decision
+	// before, where it is held.
+	identities []engine.Identity
+	// since is when it was decided so; the zero time where it was at the start.
+	since time.Time
 }
 
 // result is a decision that has not been noted yet.
@@ -233,16 +280,13 @@ type result struct {
 
 // decideAll decides about objects on all cores. The view of the cluster stays as it is
 // meanwhile.
-func (l *loop) decideAll(ctx context.Context, todo set) map[engine.Ref]result {
+func (l *loop) decideAll(ctx context.Context, todo set, by *engine.Engine) map[engine.Ref]result {
 	if len(todo) == 0 {
 		return map[engine.Ref]result{}
 	}
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	results := make(map[engine.Ref]result, len(todo))
-	if l.engine == nil {
-		return results
-	}
 	refs := make(chan engine.Ref, len(todo))
 	for ref := range todo {
 		refs <- ref
@@ -253,7 +297,7 @@ func (l *loop) decideAll(ctx context.Context, todo set) map[engine.Ref]result {
 	for range min(len(todo), runtime.GOMAXPROCS(0)) {
 		workers.Go(func() {
 			for ref := range refs {
-				r, ok := l.decideWith(ctx, ref, l.engine)
+				r, ok := l.decideWith(ctx, ref, by)
 				if !ok {
 					continue
 				}
@@ -271,7 +315,7 @@ func (l *loop) decideAll(ctx context.Context, todo set) map[engine.Ref]result {
 // ctx ended. The caller holds the lock for reading.
 func (l *loop) decideWith(ctx context.Context, ref engine.Ref, e *engine.Engine) (r result, ok bool) {
 	x, there := l.watch.get(ref)
-	if !there {
+	if !there || isWorkload(ref.Kind) && isNameOnly(x) {
 		return r, false
 	}
 	o, err := object(x)
@@ -287,8 +331,8 @@ func (l *loop) decideWith(ctx context.Context, ref engine.Ref, e *engine.Engine)
 	return result{d, time.Since(begin)}, true
 }
 
-// note keeps decisions, and tells of them.
-func (l *loop) note(results map[engine.Ref]result) {
+// note keeps decisions by the bundle of the digest, and tells of them.
+func (l *loop) note(results map[engine.Ref]result, digest string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for ref, r := range results {
@@ -296,23 +340,33 @@ func (l *loop) note(results map[engine.Ref]result) {
 			continue
 		}
 		before, known := l.desired[ref]
-		now := decision{r.desired, l.digest}
+		now := decision{Desired: r.desired, bundle: digest, since: before.since}
+		if isWorkload(ref.Kind) && !l.noteWorkload(ref, &now) {
+			continue
+		}
+		changed := !known || !reflect.DeepEqual(before, now)
+		if changed && l.started {
+			now.since = time.Now()
+		}
 		l.desired[ref] = now
 		if isFar(r.desired) {
 			l.index.far[ref] = struct{}{}
 		} else {
 			delete(l.index.far, ref)
 		}
-		l.decided(r.desired, l.digest, r.took, !known || !reflect.DeepEqual(before, now))
+		l.decided(r.desired, digest, r.took, changed)
 	}
 	l.secrets.forgetUnused(l)
-	l.started = l.started || l.engine != nil
+	l.started = true
 }
 
 // isFar tells whether a decision may be about Services that the object does not name:
 // a definition leads elsewhere than to one of its own namespace, or the object was
 // refused, perhaps for that.
 func isFar(d engine.Desired) bool {
+	if isWorkload(d.Object.Kind) {
+		return isFarWorkload(d)
+	}
 	for _, r := range d.Reasons {
 		if d.Outcome == engine.Held && !strings.HasPrefix(r.ID, "service-") && !strings.HasPrefix(r.ID, "port-") {
 			return true
@@ -328,12 +382,17 @@ func isFar(d engine.Desired) bool {
 
 // isNear tells whether an address is that of a Service of the namespace.
 func isNear(target, namespace string) bool {
+	_, home, _ := strings.Cut(hostOf(target), ".")
+	return home == namespace
+}
+
+// hostOf gives the host of an address.
+func hostOf(target string) string {
 	_, host, _ := strings.Cut(target, "://")
 	if i := strings.IndexAny(host, ":/?#"); i >= 0 {
 		host = host[:i]
 	}
-	_, home, _ := strings.Cut(host, ".")
-	return home == namespace
+	return host
 }
 
 // wanted gives what all objects ask for. The caller holds the lock for reading.
@@ -348,8 +407,4 @@ func (l *loop) wanted() []engine.Desired {
 }
 
 // ready tells whether there is a bundle to decide by.
-func (l *loop) ready() bool {
-	l.mu.RLock()
-	defer l.mu.RUnlock()
-	return l.engine != nil
-}
+func (l *loop) ready() bool { return l.active.Load() != nil }

@@ -136,8 +136,9 @@ func (m *metrics) decided(d engine.Desired, took time.Duration) {
 		m.objects.WithLabelValues(string(d.Outcome)).Inc()
 		m.outcomes[d.Object] = d.Outcome
 	}
-	// What is served for an object that is held stays, and its certificates with it.
-	if d.Outcome != engine.Held {
+	// What is served for an object that is held stays, and its certificates with it. Who
+	// keeps those of the mesh counts them.
+	if d.Outcome != engine.Held && !isWorkload(d.Object.Kind) {
 		m.name(d.Object, d.Certificates)
 	}
 }

@@ -75,7 +75,7 @@ func (s *secrets) fetch(ctx context.Context, l *loop, results map[engine.Ref]res
 // isNew tells whether there is such a Secret, and it is not the one that was read.
 func (s *secrets) isNew(l *loop, name string) bool {
 	x, there := l.watch.get(secretRef(name))
-	if !there {
+	if !there || l.isCertificate(name) {
 		return false
 	}
 	m, ok := x.(*metav1.PartialObjectMetadata)
@@ -122,7 +122,9 @@ func (s *secrets) changed(l *loop, ref engine.Ref) {
 
 func (s *secrets) forget(l *loop, name string) {
 	delete(s.versions, name)
-	l.neighbours.Delete(head(secretRef(name)))
+	if !l.isCertificate(name) {
+		l.neighbours.Delete(head(secretRef(name)))
+	}
 }
 
 // forgetUnused lets go of the Secrets that no object of ours names any more. The caller

@@ -19,6 +19,8 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/record"
@@ -54,18 +56,32 @@ const (
 	eventUnreachable = "Unreachable"
 	// eventCaution is about what is served, or not, and should be looked after.
 	eventCaution = "Caution"
+	// eventIgnored is about a workload that asks for a sidecar and gets none, and
+	// eventWaiting about one whose certificates are late.
+	eventIgnored = "Ignored"
+	eventWaiting = "Waiting"
 )
+
+// author stands for the object by which its author is told.
+type author interface {
+	metav1.Object
+	runtime.Object
+}
 
 // tellerOptions are what a teller needs.
 type tellerOptions struct {
 	Client kubernetes.Interface
-	// Ingress gives an Ingress as it is now. Nobody changes what it gives.
-	Ingress func(engine.Ref) (*networkingv1.Ingress, bool)
+	// Object gives an Ingress, or a workload that speaks of the mesh, as it is now.
+	// Nobody changes what it gives.
+	Object func(engine.Ref) (author, bool)
 	// Recorder takes Events.
 	Recorder record.EventRecorder
 	// Verdict says what became of an object; ok is false while that is not known yet,
 	// and then nothing is told.
 	Verdict func(engine.Ref) (v verdict, ok bool)
+	// Old tells of a workload whether it was decided so before this controller began to
+	// tell.
+	Old func(engine.Ref) bool
 	// Publish gives the addresses for the status of what is served; none leaves every
 	// status as it is.
 	Publish func() []networkingv1.IngressLoadBalancerIngress
@@ -79,6 +95,11 @@ type tellerOptions struct {
 // teller tells the authors of objects what became of these: by an annotation, by the
 // status and by Events. What an annotation says already was told, by whatever
 // controller: a restart with nothing new writes nothing.
+//
+// Workloads are told of by Events alone: to write their annotations or their status is
+// their controllers' business. So who begins to tell does not know what was told: it says
+// nothing of those that are well, or ignored, as they were before, and tells once more of
+// the others.
 type teller struct {
 	o     tellerOptions
 	queue workqueue.TypedRateLimitingInterface[engine.Ref]
@@ -181,41 +202,60 @@ func (t *teller) next(ctx context.Context) bool {
 
 // one tells the author of one object.
 func (t *teller) one(ctx context.Context, ref engine.Ref) error {
-	ing, there := t.o.Ingress(ref)
-	if !there || ing.DeletionTimestamp != nil {
+	o, there := t.o.Object(ref)
+	if !there || o.GetDeletionTimestamp() != nil {
 		t.forget(ref)
 		return nil
 	}
 	v, known := t.o.Verdict(ref)
-	if !known {
+	ing, writable := o.(*networkingv1.Ingress)
+	switch {
+	case !known && !writable:
+		t.forget(ref) // it asks for nothing any more
 		return nil
-	}
-	if v.outcome == outcomeIgnored {
+	case !known:
+		return nil
+	case v.outcome == outcomeIgnored && writable:
 		t.forget(ref)
 		return t.write(ctx, ing, t.letGo(ing))
 	}
-	before := t.before(ref, ing)
+	before := t.before(ref, o)
 	if v.hash == "" && v.outcome != outcomeServed && v.outcome != outcomeConflict {
 		// What was served before this program started is served still.
 		v.hash = before.said.Hash
 	}
 	if v.outcome == outcomePending {
-		t.waiting(ref, ing, v, before)
+		t.waiting(ref, o, v, before)
 		return nil
 	}
-	if err := t.write(ctx, ing, t.change(ing, v)); err != nil {
-		return err
+	if writable {
+		if err := t.write(ctx, ing, t.change(ing, v)); err != nil {
+			return err
+		}
 	}
-	now := told{uid: ing.UID, said: v.statement(t.o.By), known: true, reasons: keyOf(v.reasons), warnings: keyOf(v.warnings)}
+	now := told{uid: o.GetUID(), said: v.statement(t.o.By), known: true, reasons: keyOf(v.reasons), warnings: keyOf(v.warnings)}
 	// After the write: one that is tried again must not tell twice.
-	if !before.said.tells(v) || before.known && before.reasons != now.reasons {
-		t.events(ing, v)
-	}
-	if len(v.warnings) > 0 && !before.warned(v, now.warnings) {
-		t.o.Recorder.Event(ing, corev1.EventTypeWarning, eventCaution, sentences(v.warnings))
+	if writable || before.known || !t.isNoNews(ref, v) {
+		t.news(o, v, before, now)
 	}
 	t.remember(ref, now)
 	return nil
+}
+
+// news writes the Events about what the author does not know.
+func (t *teller) news(o author, v verdict, before, now told) {
+	if !before.said.tells(v) || before.known && before.reasons != now.reasons {
+		t.events(o, v)
+	}
+	if len(v.warnings) > 0 && !before.warned(v, now.warnings) {
+		t.o.Recorder.Event(o, corev1.EventTypeWarning, eventCaution, sentences(v.warnings))
+	}
+}
+
+// isNoNews tells of a workload that nothing is known of whether its author has nothing to
+// learn.
+func (t *teller) isNoNews(ref engine.Ref, v verdict) bool {
+	return (v.outcome == outcomeServed || v.outcome == outcomeIgnored) && t.o.Old(ref)
 }
 
 // warned tells whether the author knows the warnings.
@@ -237,14 +277,17 @@ func keyOf(reasons []engine.Reason) string {
 }
 
 // before gives what the author knows already.
-func (t *teller) before(ref engine.Ref, ing *networkingv1.Ingress) told {
+func (t *teller) before(ref engine.Ref, o author) told {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if x, ok := t.told[ref]; ok && x.uid == ing.UID {
+	if x, ok := t.told[ref]; ok && x.uid == o.GetUID() {
 		return x
 	}
-	said, _ := parseStatement(ing.Annotations[engine.StatusAnnotation], t.o.By)
-	return told{uid: ing.UID, said: said}
+	if _, writable := o.(*networkingv1.Ingress); !writable {
+		return told{uid: o.GetUID()}
+	}
+	said, _ := parseStatement(o.GetAnnotations()[engine.StatusAnnotation], t.o.By)
+	return told{uid: o.GetUID(), said: said}
 }
 
 func (t *teller) remember(ref engine.Ref, x told) {
@@ -259,17 +302,26 @@ func (t *teller) forget(ref engine.Ref) {
 	delete(t.told, ref)
 }
 
-// waiting tells of an object that is not served yet, if a target in trouble is why, and
-// what waits is not what is served already. Once for an outage is enough, and not before
-// that has lasted for a while; nothing is written, because nothing came of the object
-// yet.
-func (t *teller) waiting(ref engine.Ref, ing *networkingv1.Ingress, v verdict, before told) {
+// waiting tells of an object that is not served yet, if a target in trouble is why, or a
+// certificate that is late, and what waits is not what is served already. Once for an
+// outage is enough, and not before that has lasted for a while; nothing is written,
+// because nothing came of the object yet.
+func (t *teller) waiting(ref engine.Ref, o author, v verdict, before told) {
 	defer func() { t.remember(ref, before) }()
-	if !slices.ContainsFunc(v.reasons, func(r engine.Reason) bool { return r.ID == idUnreachable }) {
+	reason := ""
+	for _, r := range v.reasons {
+		switch r.ID {
+		case idUnreachable:
+			reason = eventUnreachable
+		case idCertificatePending:
+			reason = eventWaiting
+		}
+	}
+	if reason == "" {
 		before.outage, before.out = false, time.Time{}
 		return
 	}
-	if v.hash == v.wanted || before.outage {
+	if v.wanted != "" && v.hash == v.wanted || before.outage {
 		return
 	}
 	if before.out.IsZero() {
@@ -283,7 +335,7 @@ func (t *teller) waiting(ref engine.Ref, ing *networkingv1.Ingress, v verdict, b
 		t.queue.AddAfter(ref, time.Second+rand.N(hiccup))
 		return
 	}
-	t.o.Recorder.Event(ing, corev1.EventTypeWarning, eventUnreachable, sentences(v.reasons))
+	t.o.Recorder.Event(o, corev1.EventTypeWarning, reason, sentences(v.reasons))
 	before.outage = true
 }
 
@@ -333,11 +385,11 @@ func (t *teller) write(ctx context.Context, ing *networkingv1.Ingress, c change)
 
 // events writes the Events about a verdict: one for each reason, so that each can be
 // read, and counted, by itself.
-func (t *teller) events(ing *networkingv1.Ingress, v verdict) {
+func (t *teller) events(o author, v verdict) {
 	var reason string
 	switch v.outcome {
 	case outcomeServed:
-		t.o.Recorder.Event(ing, corev1.EventTypeNormal, eventSynced, v.success())
+		t.o.Recorder.Event(o, corev1.EventTypeNormal, eventSynced, v.success())
 		return
 	case outcomeRefused:
 		reason = eventRefused
@@ -345,13 +397,15 @@ func (t *teller) events(ing *networkingv1.Ingress, v verdict) {
 		reason = eventConflict
 	case outcomeFailed:
 		reason = eventFailed
+	case outcomeIgnored:
+		reason = eventIgnored
 	}
 	for i := range v.reasons {
 		if rest := len(v.reasons) - i; i == maxEvents-1 && rest > 1 {
-			t.o.Recorder.Event(ing, corev1.EventTypeWarning, reason, fmt.Sprintf("There are %d more reasons.", rest))
+			t.o.Recorder.Event(o, corev1.EventTypeWarning, reason, fmt.Sprintf("There are %d more reasons.", rest))
 			return
 		}
-		t.o.Recorder.Event(ing, corev1.EventTypeWarning, reason, sentences(v.reasons[i:i+1]))
+		t.o.Recorder.Event(o, corev1.EventTypeWarning, reason, sentences(v.reasons[i:i+1]))
 	}
 }
 

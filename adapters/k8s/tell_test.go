@@ -58,12 +58,12 @@ func (d *desk) restart() {
 	d.client.ClearActions()
 	d.teller = newTeller(tellerOptions{
 		Client: d.client, Recorder: d.events,
-		Ingress: func(ref engine.Ref) (*networkingv1.Ingress, bool) {
+		Object: func(ref engine.Ref) (author, bool) {
 			o, err := d.client.Tracker().Get(networkingv1.SchemeGroupVersion.WithResource("ingresses"), ref.Namespace, ref.Name)
 			if err != nil {
 				return nil, false
 			}
-			return o.(*networkingv1.Ingress), true
+			return o.(author), true
 		},
 		Verdict: func(ref engine.Ref) (verdict, bool) {
 			d.mu.Lock()
@@ -119,11 +119,11 @@ func (d *desk) drain() (events []string) {
 
 func (d *desk) get(ref engine.Ref) *networkingv1.Ingress {
 	d.t.Helper()
-	ing, ok := d.teller.o.Ingress(ref)
+	o, ok := d.teller.o.Object(ref)
 	if !ok {
 		d.t.Fatalf("there is no %s", ref)
 	}
-	return ing
+	return o.(*networkingv1.Ingress)
 }
 
 func newIngress(name string, addresses ...networkingv1.IngressLoadBalancerIngress) *networkingv1.Ingress {

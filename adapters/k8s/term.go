@@ -11,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/tools/record"
 
 	"github.com/cuegate/cuegate/engine"
 )
@@ -32,7 +33,7 @@ func (c *Controller) terms(ctx context.Context, fail func(error)) error {
 		defer c.metrics.leading(false)
 		var running sync.WaitGroup
 		running.Go(func() { fail(c.push(ctx)) })
-		running.Go(func() { c.tell(ctx) })
+		running.Go(func() { c.attend(ctx, fail) })
 		running.Wait()
 	}
 	e := c.options.Election
@@ -49,8 +50,23 @@ func (c *Controller) terms(ctx context.Context, fail func(error)) error {
 	return e.lead(ctx, c.options.Client, c.log, func(ctx context.Context) {
 		c.metrics.leading(true)
 		defer c.metrics.leading(false)
-		c.tell(ctx)
+		c.attend(ctx, fail)
 	})
+}
+
+// attend does what one controller alone is to do for the cluster, until ctx ends: it
+// tells authors, and looks after the mesh.
+func (c *Controller) attend(ctx context.Context, fail func(error)) {
+	recorder, stop := newRecorder(c.options.Client)
+	defer stop()
+	c.recorder.Store(&recorder)
+	defer c.recorder.Store(nil)
+	var running sync.WaitGroup
+	running.Go(func() { c.tell(ctx, recorder) })
+	if c.mesh != nil {
+		running.Go(func() { c.keepMesh(ctx, recorder, fail) })
+	}
+	running.Wait()
 }
 
 // push pushes until ctx ends. Who cannot, and goes on, would keep others from it.
@@ -89,11 +105,18 @@ func (c *Controller) beginPush(term *pushTerm) {
 
 // want hands over what is wanted now.
 func (c *Controller) want() {
+	var needs meshNeeds
 	c.loop.mu.RLock()
 	all, ok := c.loop.wanted(), c.loop.started
+	if c.mesh != nil {
+		needs.identities, needs.namespaces = c.loop.needs()
+	}
 	c.loop.mu.RUnlock()
 	if !ok {
 		return
+	}
+	if c.mesh != nil {
+		c.mesh.want(needs)
 	}
 	c.metrics.wanted(all)
 	c.mu.Lock()
@@ -110,6 +133,9 @@ func (c *Controller) decided(d engine.Desired, bundle string, took time.Duration
 	if c.shadow != nil {
 		c.shadow.decided(d.Object)
 	}
+	if c.mesh != nil {
+		c.mesh.look(d.Object)
+	}
 	if !changed {
 		return
 	}
@@ -124,6 +150,9 @@ func (c *Controller) gone(ref engine.Ref) {
 	c.metrics.gone(ref)
 	if c.shadow != nil {
 		c.shadow.gone(ref)
+	}
+	if c.mesh != nil {
+		c.mesh.look(ref)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -183,13 +212,14 @@ func (c *Controller) toTell(refs []engine.Ref) {
 }
 
 // tell tells authors what became of their objects, until ctx ends.
-func (c *Controller) tell(ctx context.Context) {
-	recorder, stop := newRecorder(c.options.Client)
-	defer stop()
-	c.recorder.Store(&recorder)
-	defer c.recorder.Store(nil)
+func (c *Controller) tell(ctx context.Context, recorder record.EventRecorder) {
+	begun := time.Now()
 	t := newTeller(tellerOptions{
-		Client: c.options.Client, Ingress: c.ingress, Recorder: recorder, Verdict: c.verdict, Publish: c.publish.addresses,
+		Client: c.options.Client, Object: c.object, Recorder: recorder, Verdict: c.verdict, Publish: c.publish.addresses,
+		Old: func(ref engine.Ref) bool {
+			at, known := c.loop.since(ref)
+			return known && at.Before(begun)
+		},
 		By: c.options.Engine.ClusterID, Log: c.log,
 	})
 	c.mu.Lock()
@@ -225,6 +255,7 @@ func (c *Controller) tellAll(t *teller) {
 		ing := o.(*networkingv1.Ingress)
 		t.tell(engine.Ref{Kind: kindIngress, Namespace: ing.Namespace, Name: ing.Name})
 	})
+	c.watch.eachWorkload(func(ref engine.Ref, _ workload) { t.tell(ref) })
 }
 
 func (c *Controller) verdict(ref engine.Ref) (verdict, bool) {

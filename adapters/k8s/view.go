@@ -11,8 +11,15 @@ import (
 // Explain walks through the decision about an object as it is now.
 func (c *Controller) Explain(ctx context.Context, ref engine.Ref) (engine.Explanation, bool) {
 	x, ok := c.watch.get(ref)
-	if !ok || ref.Kind != kindIngress {
+	by := c.loop.active.Load()
+	if !ok || by == nil || ref.Kind != kindIngress && !isWorkload(ref.Kind) {
 		return engine.Explanation{}, false
+	}
+	explain := by.engine.Explain
+	if isNameOnly(x) {
+		// Nothing else is kept of it: what it says, besides that it asks for nothing, must
+		// not be shown as if it said nothing.
+		x, explain = unasking(ref), by.engine.Decide
 	}
 	o, err := object(x)
 	if err != nil {
@@ -20,11 +27,8 @@ func (c *Controller) Explain(ctx context.Context, ref engine.Ref) (engine.Explan
 	}
 	c.loop.mu.RLock()
 	defer c.loop.mu.RUnlock()
-	if c.loop.engine == nil {
-		return engine.Explanation{}, false
-	}
 	// What is wrong stands in the explanation too.
-	_, e, _ := c.loop.engine.Explain(ctx, o, c.loop.neighbours.Cluster())
+	_, e, _ := explain(ctx, o, c.loop.neighbours.Cluster())
 	return e, true
 }
 

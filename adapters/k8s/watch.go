@@ -42,13 +42,15 @@ const lastApplied = corev1.LastAppliedConfigAnnotation
 // watch keeps a copy of what is in the cluster, and a queue of what changed.
 //
 // Of Secrets it keeps the metadata alone: what they hold is read when an object of
-// ours names them (secrets.go).
+// ours names them (secrets.go). Workloads, and the certificates of the mesh, are in
+// meshwatch.go.
 type watch struct {
 	dirty     workqueue.TypedRateLimitingInterface[engine.Ref]
 	factories []informers.SharedInformerFactory
-	secrets   []informers.GenericInformer
-	stores    map[string][]cache.Indexer // by kind
-	synced    []cache.InformerSynced
+	// others are informers that no factory starts.
+	others []cache.SharedIndexInformer
+	stores map[string][]cache.Indexer // by kind
+	synced []cache.InformerSynced
 }
 
 // newWatch watches the namespaces, or all of them where the list is empty. With a list
@@ -73,7 +75,7 @@ func newWatch(client kubernetes.Interface, meta metadata.Interface, namespaces [
 			func(o *metav1.ListOptions) {
 				o.FieldSelector = fields.OneTermEqualSelector("type", string(corev1.SecretTypeTLS)).String()
 			})
-		w.secrets = append(w.secrets, secrets)
+		w.others = append(w.others, secrets.Informer())
 		for kind, informer := range map[string]cache.SharedIndexInformer{
 			kindNamespace: named.Core().V1().Namespaces().Informer(),
 			kindIngress:   f.Networking().V1().Ingresses().Informer(),
@@ -114,7 +116,7 @@ func trim(o any) (any, error) {
 			m.SetAnnotations(a)
 		}
 	}
-	return o, nil
+	return trimWorkload(o), nil
 }
 
 func (w *watch) add(kind string, informer cache.SharedIndexInformer) error {
@@ -127,11 +129,18 @@ func (w *watch) add(kind string, informer cache.SharedIndexInformer) error {
 		}
 	}
 	registration, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
-		AddFunc: queue,
+		AddFunc: func(o any) {
+			if !isWorkload(kind) || !isNameOnly(o) {
+				queue(o)
+			}
+		},
 		UpdateFunc: func(old, o any) {
 			before, ok := old.(*networkingv1.Ingress)
 			if after, is := o.(*networkingv1.Ingress); ok && is && sameForUs(before, after) {
 				return // most often what we wrote ourselves
+			}
+			if isWorkload(kind) && sameWorkload(old, o) {
+				return
 			}
 			queue(o)
 		},
@@ -150,8 +159,8 @@ func (w *watch) start(ctx context.Context) {
 	for _, f := range w.factories {
 		f.Start(ctx.Done())
 	}
-	for _, s := range w.secrets {
-		go s.Informer().RunWithContext(ctx)
+	for _, informer := range w.others {
+		go informer.RunWithContext(ctx)
 	}
 	context.AfterFunc(ctx, w.dirty.ShutDown)
 }
@@ -231,7 +240,7 @@ func object(o any) (engine.Object, error) {
 		y := *x
 		return written(&y, &y.TypeMeta, corev1.SchemeGroupVersion, kindSecret)
 	}
-	return engine.Object{}, fmt.Errorf("%T is of no kind that is watched", o)
+	return workloadObject(o)
 }
 
 // written writes version and kind into the head of an object, and all of it as JSON.
