@@ -46,6 +46,8 @@ type cluster struct {
 	clearStatusOnShutdown  bool
 	diagnostics, logFormat string
 	logLevel               slog.Level
+
+	mesh meshFlags
 }
 
 func (k *cluster) flags(cmd *cobra.Command) {
@@ -68,6 +70,7 @@ func (k *cluster) flags(cmd *cobra.Command) {
 	s.StringVar(&k.diagnostics, "diagnostics", "127.0.0.1:9090", "where /healthz, /readyz, /metrics and /debug/ are served; \"\" is nowhere")
 	s.StringVar(&k.logFormat, "log-format", "json", "json or text")
 	s.TextVar(&k.logLevel, "log-level", slog.LevelInfo, "debug, info, warn or error")
+	k.mesh.flags(cmd)
 	_ = cmd.MarkFlagFilename("kubeconfig")
 	_ = cmd.MarkFlagDirname("shadow-bundle")
 	cmd.MarkFlagsMutuallyExclusive("publish-address", "publish-service")
@@ -75,10 +78,10 @@ func (k *cluster) flags(cmd *cobra.Command) {
 }
 
 // clusterOnly are the flags that mean nothing without a cluster.
-var clusterOnly = []string{
+var clusterOnly = slices.Concat([]string{
 	"kubeconfig", "kube-api-qps", "watch-namespace", "gateway-service", "bundle-configmaps", "bundle-namespace", "shadow-bundle", "leader-elect", "sidecar",
-	"lease-namespace", "lease-name", "lease-duration", "publish-address", "publish-service", "clear-status-on-shutdown", "diagnostics", "log-format", "log-level",
-}
+	"lease-namespace", "lease-name", "lease-duration", "publish-address", "publish-service", "clear-status-on-shutdown", "diagnostics", "log-format", "log-level", "mesh", "webhook",
+}, meshOnly, hookOnly)
 
 // follow watches a cluster until ctx ends.
 func (r *running) follow(ctx context.Context, logs io.Writer) error {
@@ -101,6 +104,7 @@ func (r *running) follow(ctx context.Context, logs io.Writer) error {
 	if err != nil {
 		return err
 	}
+	c.MeshNamespace = cmp.Or(c.MeshNamespace, own)
 	client, err := kubernetes.NewForConfig(restConfig)
 	if err != nil {
 		return err
@@ -118,11 +122,21 @@ func (r *running) follow(ctx context.Context, logs io.Writer) error {
 		Diagnostics: k.diagnostics, Log: log, Version: version, Revision: revision,
 	}
 	fleet := tyk.Options{ClusterID: c.ClusterID, DriftInterval: r.targets.driftInterval, ConfirmDeletes: r.targets.confirmDeletes}
+	keeper, err := k.mesh.keeper(client, k.namespaces, c, log)
+	if err != nil {
+		return err
+	}
+	if keeper != nil {
+		o.Mesh = &k8s.MeshSettings{Keeper: keeper}
+	}
 	if k.gatewayService != "" {
 		fleet.Discover, err = r.discover(ctx, client, c)
 		fleet.DiscoverInterval = time.Second
 	}
-	if err == nil && (k.gatewayService == "" || r.targets.named(c)) {
+	if err == nil {
+		err = k.mesh.sidecars(ctx, client, k.namespaces, c, keeper, r.targets.timeout, &fleet)
+	}
+	if err == nil && (k.gatewayService == "" && !k.mesh.sidecarTargets || r.targets.named(c)) {
 		var stop func()
 		fleet.Targets, stop, err = r.place(c)
 		if err == nil {
@@ -147,8 +161,17 @@ func (r *running) follow(ctx context.Context, logs io.Writer) error {
 	if err != nil {
 		return err
 	}
+	if keeper != nil {
+		if err := keeper.Register(controller.Registerer()); err != nil {
+			return err
+		}
+	}
+	hook, err := k.mesh.hook(client, own, controller, controller.Registerer(), log)
+	if err != nil {
+		return err
+	}
 	log.Info("watching the cluster", "server", restConfig.Host, "namespaces", k.namespaces, "version", version)
-	return controller.Run(ctx)
+	return both(ctx, controller, hook)
 }
 
 func (k *cluster) logger(w io.Writer) (*slog.Logger, error) {
