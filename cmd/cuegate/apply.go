@@ -37,6 +37,7 @@ func (p *pushing) prepare(cmd *cobra.Command, out *reporter) (*loaded, []engine.
 	if err != nil {
 		return nil, nil, nil, err
 	}
+	out.unloaded(all, settings)
 	fleet, err := tyk.NewFleet(tyk.Options{
 		ClusterID: c.ClusterID, Targets: settings, ConfirmDeletes: p.targets.confirmDeletes,
 		Progress: out.progress,

@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/tidwall/gjson"
+	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/cuegate/cuegate"
 	"github.com/cuegate/cuegate/engine"
@@ -23,6 +25,9 @@ type input struct {
 	bundle        string
 	config        string
 	meshNamespace string
+	namespace     string
+	// keep keeps the text of the files.
+	keep bool
 }
 
 func (in *input) flags(cmd *cobra.Command) {
@@ -30,6 +35,7 @@ func (in *input) flags(cmd *cobra.Command) {
 	f.StringArrayVarP(&in.files, "file", "f", nil, "manifests: a file, a folder (*.yaml, *.yml, *.json, and folders below), or - for standard input; may be given several times")
 	f.StringVar(&in.bundle, "bundle", "", "folder of a bundle: templates, policies")
 	f.StringVar(&in.config, "config", "", "configuration file: clusterID, orgID, plainPaths, meshNamespace")
+	f.StringVarP(&in.namespace, "namespace", "n", "", "namespace of objects that name none (default default)")
 	in.meshFlag(cmd, "(default "+defaultMeshNamespace+")")
 	_ = cmd.MarkFlagRequired("file")
 	_ = cmd.MarkFlagDirname("bundle")
@@ -49,6 +55,13 @@ type loaded struct {
 	objects  []engine.Object
 	cluster  engine.Cluster
 	rejected []engine.Rejected
+	texts    []fileText // where they are kept
+}
+
+// fileText is what a file holds.
+type fileText struct {
+	name string
+	data []byte
 }
 
 func (in *input) load(ctx context.Context, stdin io.Reader) (*loaded, error) {
@@ -65,6 +78,12 @@ func (in *input) load(ctx context.Context, stdin io.Reader) (*loaded, error) {
 		if err := l.read(name, in.bundle, stdin); err != nil {
 			return nil, err
 		}
+	}
+	if err := l.settle(in.namespace); err != nil {
+		return nil, err
+	}
+	if !in.keep {
+		l.texts = nil
 	}
 	l.dropRepeated()
 	var bad []engine.Rejected
@@ -103,9 +122,27 @@ func (l *loaded) read(name, bundle string, stdin io.Reader) error {
 }
 
 func (l *loaded) parse(source string, data []byte) {
+	l.texts = append(l.texts, fileText{source, data})
 	objects, rejected := engine.ParseManifests(source, data)
 	l.objects = append(l.objects, objects...)
 	l.rejected = append(l.rejected, rejected...)
+}
+
+// settle gives objects that name no namespace this one, as kubectl does; "" leaves them
+// where they are, in default.
+func (l *loaded) settle(namespace string) error {
+	if namespace == "" {
+		return nil
+	}
+	if len(validation.IsDNS1123Label(namespace)) > 0 {
+		return fmt.Errorf("no namespace can be called %q", namespace)
+	}
+	for i, o := range l.objects {
+		if o.Namespace != "" && gjson.GetBytes(o.JSON, "metadata.namespace").String() == "" {
+			l.objects[i].Namespace = namespace
+		}
+	}
+	return nil
 }
 
 // dropRepeated rejects an object that was given before.

@@ -200,12 +200,21 @@ func (l *loaded) rejections() []reasonEntry {
 // decideAll decides every object that is not only a neighbour of others, on all cores.
 // Workloads that do not speak of the mesh come without a reason.
 func (l *loaded) decideAll(ctx context.Context) ([]engine.Desired, error) {
+	return l.decide(ctx, l.decidable())
+}
+
+func (l *loaded) decidable() []engine.Object {
 	var objects []engine.Object
 	for _, o := range l.objects {
 		if !o.Neighbour() || o.Kind == "Service" && speaksOfMesh(o) {
 			objects = append(objects, o)
 		}
 	}
+	return objects
+}
+
+// decide gives what becomes of each of the objects.
+func (l *loaded) decide(ctx context.Context, objects []engine.Object) ([]engine.Desired, error) {
 	all := make([]engine.Desired, len(objects))
 	var g errgroup.Group
 	g.SetLimit(runtime.GOMAXPROCS(0))

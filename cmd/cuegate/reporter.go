@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -161,7 +163,10 @@ func (p *reporter) decisions(all []engine.Desired, rejected []reasonEntry) {
 	}
 	for _, d := range all {
 		what := "ignored"
-		if d.Outcome == engine.Held {
+		switch {
+		case isPending(d):
+			what = "pending"
+		case d.Outcome == engine.Held:
 			what = "refused"
 		}
 		for _, r := range d.Reasons {
@@ -174,4 +179,29 @@ func (p *reporter) decisions(all []engine.Desired, rejected []reasonEntry) {
 	for _, c := range conflicts {
 		p.line("refused: %s: %s (%s)", c.Object, sentence(c.Reason), c.Reason.ID)
 	}
+}
+
+// unloaded tells of definitions that are for sidecars, and that no target loads.
+func (p *reporter) unloaded(all []engine.Desired, targets []tyk.Settings) {
+	var names []string
+	for _, d := range all {
+		if slices.ContainsFunc(d.Definitions, func(x engine.Definition) bool { return !loads(targets, x.Scope) }) {
+			names = append(names, d.Object.String())
+		}
+	}
+	if len(names) == 0 {
+		return
+	}
+	slices.Sort(names)
+	n := len(names)
+	if n > 3 {
+		names = append(names[:3], "...")
+	}
+	p.line("mesh: %s part of the mesh, whose definitions are for sidecars, and no target is one: %s; cuegate inject writes manifests with sidecars, cuegate route --tags tells what they serve",
+		isOrAre(n, "workload"), strings.Join(names, ", "))
+}
+
+// loads tells whether one of the targets may get definitions of the scope.
+func loads(targets []tyk.Settings, scope string) bool {
+	return scope == "" || slices.ContainsFunc(targets, func(s tyk.Settings) bool { return s.Mode != tyk.Gateway || slices.Contains(s.Tags, scope) })
 }

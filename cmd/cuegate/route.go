@@ -6,8 +6,11 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 
 	"github.com/spf13/cobra"
+	"github.com/tidwall/gjson"
+	"github.com/tidwall/sjson"
 
 	"github.com/cuegate/cuegate/adapters/tyk"
 	"github.com/cuegate/cuegate/adapters/tyk/embedded"
@@ -37,6 +40,7 @@ func newRoute() *cobra.Command {
 	var in input
 	var targets targetFlags
 	var output string
+	var tags []string
 	cmd := &cobra.Command{
 		Use:   "route URL (-f FILE|DIR|- | --gateway URL | --dashboard URL)",
 		Short: "Tell which API serves a URL, which come next, and why",
@@ -45,9 +49,14 @@ with a domain come before those without, and then the longer listen path wins. W
 the definitions are those that the manifests ask for, otherwise those of a gateway or a
 Dashboard.
 
+With --tags the answer is that of a sidecar which loads the definitions of these tags:
+those of the mesh alone, on the port of the URL.
+
 It exits with 1 when nothing serves the URL.`,
-		Example: `  cuegate route http://cafe.example.com/tea/green -f examples/01-cafe`,
-		Args:    cobra.ExactArgs(1),
+		Example: `  cuegate route http://cafe.example.com/tea/green -f examples/01-cafe
+  cuegate route http://mesh/echo/hello -f manifests --tags mesh
+  cuegate route http://echo-mesh.shop:8080/hello -f manifests --tags shop.echo`,
+		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if output != "text" && output != "json" {
 				return fmt.Errorf("unknown output %q: it is text or json", output)
@@ -60,7 +69,7 @@ It exits with 1 when nothing serves the URL.`,
 			if err != nil {
 				return err
 			}
-			answer := routeAnswer{URL: args[0], Candidates: candidates(u, definitions)}
+			answer := routeAnswer{URL: args[0], Candidates: candidates(u, loadedBy(tags, u, definitions))}
 			if output == "json" {
 				err = printJSON(cmd.OutOrStdout(), answer)
 			} else {
@@ -77,6 +86,7 @@ It exits with 1 when nothing serves the URL.`,
 	in.flags(cmd)
 	cmd.Flags().Lookup("file").Annotations = nil // not required
 	targets.flags(cmd)
+	cmd.Flags().StringSliceVar(&tags, "tags", nil, "tags of a sidecar, such as mesh or NAMESPACE.WORKLOAD")
 	cmd.Flags().StringVarP(&output, "output", "o", "text", "text or json")
 	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
@@ -113,6 +123,40 @@ func routeDefinitions(cmd *cobra.Command, in *input, targets *targetFlags) ([][]
 	}
 	err = fleet.Definitions(cmd.Context(), func(_ string, definition []byte) { all = append(all, definition) })
 	return all, err
+}
+
+// loadedBy gives the definitions that are loaded by a sidecar with these tags, or by a
+// gateway without any, and asked on the port of the URL: what names the port has it for
+// itself.
+func loadedBy(tags []string, u *url.URL, definitions [][]byte) [][]byte {
+	port := u.Port()
+	switch {
+	case port == "" && u.Scheme == "https":
+		port = "443"
+	case port == "":
+		port = "80"
+	}
+	var named, other [][]byte
+	for _, d := range definitions {
+		at := gjson.GetManyBytes(d, "config_data.cuegate.scope", "listen_port", "protocol")
+		scope := at[0].String()
+		switch {
+		case len(tags) == 0 && scope != "", len(tags) > 0 && !slices.Contains(tags, scope):
+		case at[1].Int() == 0:
+			other = append(other, d)
+		case at[1].String() == port:
+			// It is the one port of the gateway that is asked, as if TLS had ended before.
+			bare, _ := sjson.DeleteBytes(d, "listen_port")
+			if at[2].String() == u.Scheme {
+				bare, _ = sjson.DeleteBytes(bare, "protocol")
+			}
+			named = append(named, bare)
+		}
+	}
+	if len(named) > 0 {
+		return named
+	}
+	return other
 }
 
 // candidates asks the embedded gateway, which routes by the rules of the real one.

@@ -30,6 +30,7 @@ type running struct {
 	// listenTLS is where the embedded gateway serves TLS; "" is nowhere.
 	listenTLS string
 	cluster   cluster
+	settings  []tyk.Settings // of the targets
 	out       *reporter
 }
 
@@ -56,6 +57,9 @@ in Events and annotations what became of them, and serves health and metrics.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if slices.Equal(r.source.in.files, []string{kubernetesSource}) {
+				if err := r.cluster.mesh.check(cmd.Flags().Changed); err != nil {
+					return err
+				}
 				return r.follow(cmd.Context(), cmd.ErrOrStderr())
 			}
 			for _, name := range clusterOnly {
@@ -103,6 +107,7 @@ func (r *running) run(ctx context.Context) error {
 		return err
 	}
 	defer stop()
+	r.settings = settings
 	r.out.warn(settings)
 	fleet, err := tyk.NewFleet(tyk.Options{
 		ClusterID: c.ClusterID, Targets: settings, DriftInterval: r.targets.driftInterval, ConfirmDeletes: r.targets.confirmDeletes,
@@ -122,6 +127,7 @@ func (r *running) run(ctx context.Context) error {
 // want hands over what the source asks for, and tells of what it refused.
 func (r *running) want(fleet *tyk.Fleet, all []engine.Desired) {
 	r.out.decisions(all, r.source.loaded.rejections())
+	r.out.unloaded(all, r.settings)
 	fleet.KeepUnknown(r.source.unknown)
 	fleet.Want(all)
 }

@@ -168,7 +168,7 @@ func watchAll(w *fsnotify.Watcher, roots []string) error {
 
 // example gives host and path of a route that is served, for a first try.
 func example(all []engine.Desired) (host, path string) {
-	i := slices.IndexFunc(all, func(d engine.Desired) bool { return len(d.Definitions) > 0 })
+	i := slices.IndexFunc(all, func(d engine.Desired) bool { return len(d.Definitions) > 0 && d.Definitions[0].Scope == "" })
 	if i < 0 {
 		return "", "/"
 	}
