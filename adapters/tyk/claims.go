@@ -102,6 +102,15 @@ func (c *claims) name(t *target, ids map[string]bool, known bool) (stale bool) {
 	return stale
 }
 
+// calm tells whether a target has nothing to see to: none that it named was removed, and
+// nothing is left to it.
+func (c *claims) calm(t *target) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	x := c.targets[t]
+	return len(c.left) == 0 && (x == nil || !x.stale)
+}
+
 func (c *claims) set(x *claim, ids map[string]bool) {
 	for id := range x.ids {
 		if ids[id] {

@@ -93,6 +93,8 @@ type Fleet struct {
 	// want is nil before anything is wanted. Its generation counts the calls of Want.
 	want    *wants
 	workers map[string]*worker
+	// names of the workers, sorted; nil when they are to be gathered.
+	names []string
 }
 
 // NewFleet checks the settings of the targets; it calls nobody.
@@ -130,11 +132,14 @@ func (f *Fleet) Want(all []engine.Desired) {
 	}
 }
 
-// Targets are the names of the targets that Run keeps now.
+// Targets are the names of the targets that Run keeps now. Nobody may change them.
 func (f *Fleet) Targets() []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return slices.Sorted(maps.Keys(f.workers))
+	if f.names == nil {
+		f.names = slices.Sorted(maps.Keys(f.workers))
+	}
+	return f.names
 }
 
 // ErrAtOnce is the cause of the end of a context with which a batch in hand ends too,
@@ -171,6 +176,7 @@ func (f *Fleet) dismiss() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	clear(f.workers)
+	f.names = nil
 }
 
 // reconcile starts a worker for each new target, or one whose settings are new, and
@@ -179,6 +185,7 @@ func (f *Fleet) reconcile(ctx context.Context, running *sync.WaitGroup) error {
 	settings, failed := f.targets(ctx)
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.names = nil
 	err := failed
 	present := map[string]bool{}
 	for _, s := range settings {

@@ -29,6 +29,8 @@ type target struct {
 	interval time.Duration
 	refused  map[string]refusal // by api_id
 	certs    certificates
+	// rest is how the last push left a sidecar; nil when there is more to do.
+	rest *rest
 	// reloads counts those of the present sync, and reloadsFailed those that failed.
 	reloads, reloadsFailed int
 }
@@ -77,46 +79,56 @@ func (t *target) close() {
 
 func (t *target) push(ctx context.Context, w *wants, r *Report) error {
 	due := t.due()
+	if !due && t.rests(w, r) {
+		return nil
+	}
+	t.rest = nil
 	if due {
 		if err := t.open(ctx); err != nil {
 			return err
 		}
 	}
-	want := t.mine(w)
-	wanted := definitions(want)
-	t.claim(t.names(want), false)
+	mine := t.mine(w)
+	wanted := definitions(mine)
+	t.claim(t.names(mine), false)
 	if due {
 		if err := t.refresh(ctx, wanted, r); err != nil {
 			return err
 		}
-		t.claim(t.names(want), true)
+		t.claim(t.names(mine), true)
 	}
-	all := t.keep(w, want)
+	all := t.keep(w, mine)
 	plan, conflicts := engine.MakePlan(all, t.inventory.live())
 	r.Conflicts, r.Unchanged = conflicts, plan.Unchanged
 	if r.Held = t.held(plan); r.Held != nil {
 		return nil
 	}
-	added, err := t.addCertificates(ctx, all, r)
+	if err := t.carryOut(ctx, plan, all, wanted, r); err != nil {
+		return err
+	}
+	if err := t.removeCertificates(ctx, w, mine, r); err != nil {
+		return err
+	}
+	t.settled(w, len(all) > len(mine), r)
+	return nil
+}
+
+// carryOut makes the changes of a plan, and what they need besides.
+func (t *target) carryOut(ctx context.Context, plan engine.Plan, want []engine.Desired, wanted map[string]*engine.Definition, r *Report) error {
+	added, err := t.addCertificates(ctx, want, r)
 	if err != nil {
 		return err
 	}
 	t.pardon(plan)
 	jobs := t.jobs(plan, wanted, r)
-	if len(jobs) == 0 && !added {
-		return t.removeCertificates(ctx, w, want, r)
-	}
-	b := t.batch(jobs, wanted, r)
-	if len(jobs) == 0 {
-		err = t.reload(ctx) // for the certificates
-	} else {
-		err = b.run(ctx)
+	switch {
+	case len(jobs) > 0:
+		err = t.batch(jobs, wanted, r).run(ctx)
+	case added:
+		err = t.reload(ctx)
 	}
 	t.settle(jobs, r)
-	if err != nil {
-		return err
-	}
-	return t.removeCertificates(ctx, w, want, r)
+	return err
 }
 
 // due tells whether the target is to be listed. A clock that was set back counts as
@@ -282,6 +294,6 @@ func (t *target) checkCertificate(ctx context.Context, ids []string) bool {
 		return true
 	}
 	t.certs.forget()
-	t.certs.missed = true
+	t.certs.missed, t.rest = true, nil
 	return false
 }

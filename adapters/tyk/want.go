@@ -1,6 +1,8 @@
 package tyk
 
 import (
+	"fmt"
+	"hash/maphash"
 	"slices"
 	"sync"
 
@@ -29,9 +31,16 @@ type wants struct {
 	generation uint64
 
 	objects func() map[engine.Ref]*engine.Desired
-	scopes  func() map[string][]engine.Desired
+	scopes  func() map[string]*share
 	plain   func() []engine.Desired
 	named   func() map[string]bool
+}
+
+// share is what there is of one scope.
+type share struct {
+	objects []engine.Desired
+	// print is a hash of it: two of one print are the same to a target.
+	print uint64
 }
 
 func newWants(all []engine.Desired, generation uint64) *wants {
@@ -51,8 +60,8 @@ func (w *wants) byObject() map[engine.Ref]*engine.Desired {
 
 // byScope lays out the definitions of the mesh. An object stands once under each scope
 // of its definitions.
-func (w *wants) byScope() map[string][]engine.Desired {
-	scopes := map[string][]engine.Desired{}
+func (w *wants) byScope() map[string]*share {
+	scopes := map[string]*share{}
 	for _, d := range w.all {
 		var done []string
 		for i := range d.Definitions {
@@ -61,10 +70,34 @@ func (w *wants) byScope() map[string][]engine.Desired {
 				continue
 			}
 			done = append(done, scope)
-			scopes[scope] = append(scopes[scope], part(d, func(x *engine.Definition) bool { return x.Scope == scope }))
+			s := scopes[scope]
+			if s == nil {
+				s = &share{}
+				scopes[scope] = s
+			}
+			s.add(part(d, func(x *engine.Definition) bool { return x.Scope == scope }))
 		}
 	}
 	return scopes
+}
+
+func (s *share) add(d engine.Desired) {
+	s.objects = append(s.objects, d)
+	var h maphash.Hash
+	h.SetSeed(seed)
+	write := func(text string) { _, _ = h.WriteString(text); _ = h.WriteByte(0) }
+	write(fmt.Sprint(s.print))
+	write(d.Object.String())
+	write(d.Created)
+	for i := range d.Definitions {
+		write(d.Definitions[i].ID)
+		write(d.Definitions[i].Hash)
+	}
+	for _, c := range d.Certificates {
+		write(c.ID)
+		write(fmt.Sprint(c.Public))
+	}
+	s.print = h.Sum64()
 }
 
 // withoutScope is everything but the definitions of the mesh.
@@ -158,10 +191,8 @@ func (t *target) mine(w *wants) []engine.Desired {
 	switch {
 	case t.settings.Sidecar:
 		var mine []engine.Desired
-		for i, tag := range t.settings.Tags {
-			if !slices.Contains(t.settings.Tags[:i], tag) {
-				mine = append(mine, w.scopes()[tag]...)
-			}
+		for _, s := range t.shares(w) {
+			mine = append(mine, s.objects...)
 		}
 		return mine
 	case len(t.settings.Tags) > 0:
@@ -170,6 +201,17 @@ func (t *target) mine(w *wants) []engine.Desired {
 		return w.all
 	}
 	return w.plain()
+}
+
+// shares are those of the tags of a sidecar.
+func (t *target) shares(w *wants) []*share {
+	var shares []*share
+	for i, tag := range t.settings.Tags {
+		if s := w.scopes()[tag]; s != nil && !slices.Contains(t.settings.Tags[:i], tag) {
+			shares = append(shares, s)
+		}
+	}
+	return shares
 }
 
 // keep adds the owners of what is there and stays, as held: those that are, where mine
