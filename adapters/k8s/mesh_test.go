@@ -513,7 +513,11 @@ func TestMeshOneBadItem(t *testing.T) {
 	taken := engine.Identity{Role: "client", For: "shop/taken"}
 	foreign := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: home, Name: identitySecret("client", taken.For)}, Data: map[string][]byte{"a": []byte("b")}}
 	p.write(foreign)
-	p.mesh.Want(append(bad, echo, web, taken), []string{"shop"})
+	// The type of a Secret cannot be changed, whoever made it.
+	opaque := engine.Identity{Role: "client", For: "shop/opaque"}
+	typed := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: home, Name: identitySecret("client", opaque.For), Labels: map[string]string{meshLabel: "client"}}, Type: corev1.SecretTypeOpaque}
+	p.write(typed)
+	p.mesh.Want(append(bad, echo, web, taken, opaque), []string{"shop"})
 	if _, err := p.settle(); err == nil {
 		t.Error("all is well")
 	}
@@ -525,11 +529,11 @@ func TestMeshOneBadItem(t *testing.T) {
 	n := map[string]int{}
 	for _, x := range p.mesh.Problems() {
 		n[x.ID]++
-		if x.ID == meshForeign && x.Object != (engine.Ref{Kind: "Secret", Namespace: home, Name: foreign.Name}) {
+		if x.ID == meshForeign && x.Object.Name != foreign.Name && x.Object.Name != typed.Name {
 			t.Errorf("%s is said to be in the way", x.Object)
 		}
 	}
-	if n[meshIdentityInvalid] != len(bad) || n[meshForeign] != 1 || len(n) != 2 {
+	if n[meshIdentityInvalid] != len(bad) || n[meshForeign] != 2 || len(n) != 2 {
 		t.Errorf("the problems are %v", n)
 	}
 	// It is looked at, and not tried to be written, until it is out of the way.
@@ -539,9 +543,11 @@ func TestMeshOneBadItem(t *testing.T) {
 		t.Errorf("with something in the way it calls %v", n)
 	}
 	p.remove(secretsResource, home, foreign.Name)
+	p.remove(secretsResource, home, typed.Name)
 	p.mesh.Want([]engine.Identity{echo, web, taken}, []string{"shop"})
 	// What was wanted before is no problem any more, wherever it is looked at.
-	for _, id := range bad {
+	p.mesh.stores = p.copies("cuegate-mesh-ca")
+	for _, id := range append(bad, opaque) {
 		if _, err := p.mesh.look(t.Context(), meshKey{meshLeaf, identitySecret(id.Role, id.For)}); err != nil {
 			t.Error(err)
 		}
@@ -587,6 +593,29 @@ func TestMeshUnwanted(t *testing.T) {
 		t.Error("what nobody wants is still there, or what is somebody else's is not")
 	}
 	p.shown(echo)
+}
+
+// TestMeshLate acts by an old copy of what is gone or another one by now: that is no
+// problem, only too late.
+func TestMeshLate(t *testing.T) {
+	for name, change := range map[string]func(p *pki, secret string){
+		"gone":    func(p *pki, secret string) { p.remove(secretsResource, home, secret) },
+		"another": func(p *pki, secret string) { p.edit(home, secret, func(s *corev1.Secret) { s.Labels["x"] = "y" }) },
+	} {
+		p := newPKI(t, MeshOptions{})
+		p.mesh.Want([]engine.Identity{echo}, []string{"shop"})
+		p.Time = p.settled()
+		p.mesh.stores = p.copies("cuegate-mesh-ca")
+		before := p.shown(echo)[0]
+		change(p, identitySecret("server", echo.For))
+		if _, err := p.once(); err == nil || len(p.mesh.Problems()) != 0 {
+			t.Errorf("%s: it says %v, and %v", name, err, p.reasons())
+		}
+		p.settled()
+		if p.shown(echo)[0].Equal(before) {
+			t.Errorf("%s: it is never replaced", name)
+		}
+	}
 }
 
 func TestMeshMetrics(t *testing.T) {

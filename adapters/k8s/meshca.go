@@ -192,7 +192,7 @@ func (k keeper) rotate(s *corev1.Secret, ca *meshCA, trust []trusted, life time.
 		}
 		return stepStaged, time.Time{}, put(s, "next", next)
 	}
-	at := soonerOf(sinceOf(trust, ca.next.leaf, now).Add(k.caOverlap), ca.leaf.NotAfter)
+	at := soonerOf(sinceOf(trust, ca.next.leaf, now).Add(k.caOverlap), k.lateFor(ca.leaf))
 	if now.Before(at) {
 		return "", at, nil
 	}

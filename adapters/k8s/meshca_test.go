@@ -4,8 +4,10 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/pem"
 	"fmt"
 	"slices"
 	"strings"
@@ -80,6 +82,9 @@ func TestMeshCARotation(t *testing.T) {
 					t.Errorf("%s, after %s: whoever has the %s bundle does not trust the server: %s", what, p.now().Sub(began), name, err)
 				}
 			}
+			if !due.After(p.now()) {
+				t.Fatalf("%s: something is due, and not done", what)
+			}
 			if !due.Before(began.Add(until)) {
 				break
 			}
@@ -103,18 +108,37 @@ func TestMeshCARotation(t *testing.T) {
 	if len(shown) != 2 || !issuedBy(shown[0], issuer()) || !issuedBy(shown[1], first) {
 		t.Errorf("a server shows %d certificates", len(shown))
 	}
-	if len(p.shown(web)) != 1 {
-		t.Error("a client shows more than its own")
-	}
 	// All certificates are of the new CA two overlaps later; the old one is trusted for
 	// another seven days.
 	follow(214*day, "reissued", 2, false)
-	if !issuedBy(p.shown(web)[0], issuer()) {
-		t.Error("the certificate of the client is of the old CA")
+	if shown := p.shown(web); !issuedBy(shown[0], issuer()) || len(shown) != 1 {
+		t.Errorf("a client shows %d certificates, or one of the old CA", len(shown))
 	}
 	follow(215*day, "retired", 1, false)
 	if p.bundle("shop")[0].Equal(first) {
 		t.Error("the old CA is trusted for ever")
+	}
+}
+
+// TestMeshCALate has nobody look after a CA of ours until it is about to expire, or has:
+// the next one signs in time, or at once.
+func TestMeshCALate(t *testing.T) {
+	p := newPKI(t, MeshOptions{CALifetime: 300 * day})
+	p.mesh.Want([]engine.Identity{echo, web}, []string{"shop"})
+	p.settled()
+	began := p.now()
+	for _, after := range []time.Duration{299 * day, 700 * day} {
+		p.Time = began.Add(after)
+		p.restart()
+		for p.now().Before(began.Add(after + 2*day)) {
+			if due := p.settled(); !due.After(p.now()) {
+				t.Fatal("something is due, and not done")
+			}
+			p.advance(20 * time.Minute)
+			if err := verify(p.shown(echo), p.bundle("shop"), "echo-mesh.shop", p.now()); err != nil || !validAt(p.shown(web)[0], p.now()) {
+				t.Errorf("after %s the server is not trusted, or the client's certificate is not valid: %v", p.now().Sub(began), err)
+			}
+		}
 	}
 }
 
@@ -127,7 +151,7 @@ func TestMeshSuppliedCA(t *testing.T) {
 	p.mesh.Want([]engine.Identity{echo, web}, []string{"shop"})
 	p.settled()
 	before := p.shown(echo)
-	if b := p.bundle("shop"); len(b) != 1 || !b[0].Equal(house.leaf) || verify(before, b, "echo-mesh.shop", p.now()) != nil {
+	if b := p.bundle("shop"); len(before) != 1 || len(b) != 1 || !b[0].Equal(house.leaf) || verify(before, b, "echo-mesh.shop", p.now()) != nil {
 		t.Errorf("%d are trusted", len(b))
 	}
 
@@ -168,6 +192,74 @@ func TestMeshSuppliedCA(t *testing.T) {
 	}
 	if s := p.secret(home, "cuegate-mesh-ca"); s.Labels != nil || s.Annotations != nil || len(s.Data) != 2 {
 		t.Errorf("the CA was written: %s", entriesOf(s))
+	}
+}
+
+// TestMeshNewCAJustInTime has another CA take over shortly before certificates end that
+// the one before issued: nothing may expire while it is waited.
+func TestMeshNewCAJustInTime(t *testing.T) {
+	p := newPKI(t, MeshOptions{})
+	p.write(supplied(t, suppliedCA(t, p.now(), p.now().Add(1000*day), nil, nil)))
+	p.mesh.Want([]engine.Identity{echo, web}, []string{"shop"})
+	p.settled()
+	end := p.shown(echo)[0].NotAfter
+	p.Time = end.Add(-5 * day)
+	house := suppliedCA(t, p.now(), p.now().Add(1000*day), nil, nil)
+	p.write(supplied(t, house))
+	for p.now().Before(end) {
+		due := p.settled()
+		if !due.After(p.now()) {
+			t.Fatal("something is due, and not done")
+		}
+		for _, id := range []engine.Identity{echo, web} {
+			if leaf := p.shown(id)[0]; !validAt(leaf, p.now()) {
+				t.Errorf("%s presents what expired at %s", id.For, leaf.NotAfter)
+			}
+		}
+		p.Time = due
+	}
+	for _, id := range []engine.Identity{echo, web} {
+		if !issuedBy(p.shown(id)[0], house.leaf) {
+			t.Errorf("%s still presents what the old CA issued", id.For)
+		}
+	}
+}
+
+// TestMeshCAKeys reads keys in all forms that are in use.
+func TestMeshCAKeys(t *testing.T) {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ca := suppliedCA(t, newClock().now(), newClock().Add(day), nil, nil)
+	sec1, err := x509.MarshalECPrivateKey(ca.key.(*ecdsa.PrivateKey))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &x509.Certificate{NotBefore: newClock().now(), NotAfter: newClock().Add(day), Subject: pkix.Name{CommonName: "RSA"}, IsCA: true, BasicConstraintsValid: true}
+	rsaCA := &meshPair{key: key}
+	if rsaCA.leaf, err = sign(c, nil, key.Public(), key); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		ca  *meshPair
+		key *pem.Block // that of PKCS #8 where it is nil
+	}{
+		"PKCS #8": {ca: rsaCA},
+		"PKCS #1": {rsaCA, &pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)}},
+		"SEC 1":   {ca, &pem.Block{Type: "EC PRIVATE KEY", Bytes: sec1}},
+	} {
+		p := newPKI(t, MeshOptions{})
+		s := supplied(t, c.ca)
+		if c.key != nil {
+			s.Data["tls.key"] = append([]byte("-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n"), pem.EncodeToMemory(c.key)...)
+		}
+		p.write(s)
+		p.mesh.Want([]engine.Identity{echo}, []string{"shop"})
+		p.settled()
+		if err := verify(p.shown(echo), p.bundle("shop"), "echo-mesh.shop", p.now()); err != nil {
+			t.Errorf("%s: %s", name, err)
+		}
 	}
 }
 

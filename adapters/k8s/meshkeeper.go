@@ -124,10 +124,9 @@ func (k keeper) client(s *corev1.Secret, spec leafSpec, a *authority, now time.T
 		setTime(s, stagedKey, now)
 		return stepStaged, time.Time{}, put(s, "next", fresh)
 	}
-	// One that was before is let in, not two; so the older has to be gone. What is
-	// presented must not expire meanwhile.
-	at := laterOf(k.since(s, stagedKey, now).Add(k.overlap), until)
-	if at = soonerOf(at, shown.leaf.NotAfter); now.Before(at) {
+	// Where it is late, the time that is left is for both halves of the way.
+	at := soonerOf(k.since(s, stagedKey, now).Add(k.overlap), shown.leaf.NotAfter.Add(-k.overlap/2))
+	if now.Before(at) {
 		return "", soonerOf(until, at), nil
 	}
 	promote(s, now)
@@ -153,8 +152,12 @@ func (k keeper) replaceAt(c *x509.Certificate, spec leafSpec, a *authority, now 
 	}
 	// Another CA issued it, which is trusted still: until all trust the new one, this one
 	// is better, unless it ends.
-	return soonerOf(a.since.Add(k.caOverlap), c.NotAfter.Add(-3*k.overlap))
+	return soonerOf(a.since.Add(k.caOverlap), k.lateFor(c))
 }
+
+// lateFor is when it is high time to replace a certificate, or what a CA issued until it
+// ends: a client's takes two overlaps.
+func (k keeper) lateFor(c *x509.Certificate) time.Time { return c.NotAfter.Add(-3 * k.overlap) }
 
 // pairIn gives a pair of the Secret that can be presented now, or nil.
 func pairIn(s *corev1.Secret, name string, now time.Time) *meshPair {

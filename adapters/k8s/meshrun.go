@@ -26,11 +26,11 @@ const (
 	// meshWithin bounds one look.
 	meshWithin = 30 * time.Second
 	// meshAgain is how often everything is looked at, from what is known: timers stand
-	// still while a machine sleeps.
+	// still while a machine sleeps, and whether a CA is in use still, no event tells.
 	meshAgain = time.Hour
-	// meshSettles is how long it is waited at least before something is looked at again
-	// that did not change, and, after certificates changed, which CAs are in use.
-	meshSettles = time.Second
+	// meshPause is how long it is waited at least before something is looked at again that
+	// did not change.
+	meshPause = time.Second
 )
 
 // meshKey is something to look at; name is that of a Secret or a namespace.
@@ -101,7 +101,7 @@ func (m *Mesh) next(ctx context.Context, queue workqueue.TypedRateLimitingInterf
 	}
 	wait := meshAgain
 	if !due.IsZero() {
-		wait = min(wait, max(meshSettles, due.Sub(m.o.Now())))
+		wait = min(wait, max(meshPause, due.Sub(m.o.Now())))
 	}
 	switch {
 	case err == nil:
@@ -359,9 +359,6 @@ func (m *Mesh) handler(queue workqueue.TypedRateLimitingInterface[meshKey]) cach
 			return
 		}
 		queue.Add(key)
-		if key.kind == meshLeaf && m.retires() {
-			queue.AddAfter(meshKey{kind: meshAuthority}, meshSettles)
-		}
 	}
 	return cache.ResourceEventHandlerFuncs{
 		AddFunc: changed,
@@ -374,12 +371,6 @@ func (m *Mesh) handler(queue workqueue.TypedRateLimitingInterface[meshKey]) cach
 		},
 		DeleteFunc: changed,
 	}
-}
-
-// retires tells whether a CA is trusted only for what it issued before.
-func (m *Mesh) retires() bool {
-	a := m.currentAuthority()
-	return a != nil && len(a.trust) > 1
 }
 
 // unmanaged drops what nobody reads. What it leaves can be written back.

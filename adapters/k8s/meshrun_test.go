@@ -158,8 +158,12 @@ func TestMeshRunWaits(t *testing.T) {
 		p.write(&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "bar", Name: "cuegate-mesh-ca"}})
 		stop := p.run()
 		p.mesh.Want([]engine.Identity{echo}, []string{"shop", "bar"})
+		sleep(time.Minute)
+		if n := tries.Load(); n < 6 || n > 12 {
+			t.Errorf("%d tries in a minute", n)
+		}
 		sleep(time.Hour)
-		if n := tries.Load(); n < 10 || n > 30 {
+		if n := tries.Load(); n < 12 || n > 30 {
 			t.Errorf("%d tries in an hour", n)
 		}
 		p.shown(echo)

@@ -71,7 +71,7 @@ func TestMeshWorlds(t *testing.T) {
 			}
 			w.mesh.Want(w.all, []string{"shop", "bar"})
 			w.settled()
-			end := w.now().Add(260 * time.Hour)
+			end := w.now().Add(200 * time.Hour)
 			for w.now().Before(end) {
 				w.advance(time.Duration(1+w.random.IntN(40)) * time.Minute)
 				w.note()
