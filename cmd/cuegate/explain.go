@@ -46,6 +46,10 @@ of its routes is not served because another object comes first.`,
 			if err != nil {
 				return err
 			}
+			if !l.has(ref) && in.namespace != "" && strings.Count(args[0], "/") < 2 {
+				// As with kubectl, the flag counts where no namespace is named.
+				ref.Namespace = in.namespace
+			}
 			x, err := l.explain(cmd, ref)
 			if err != nil {
 				return err
@@ -125,14 +129,24 @@ func (l *loaded) explain(cmd *cobra.Command, ref engine.Ref) (explanation, error
 	return x, nil
 }
 
+func (l *loaded) has(ref engine.Ref) bool {
+	return slices.ContainsFunc(l.objects, func(o engine.Object) bool { return o.Ref == ref })
+}
+
 func (l *loaded) notFound(ref engine.Ref) error {
-	var names []string
+	var names, others []string
 	for _, o := range l.objects {
-		if o.Kind == ref.Kind {
+		switch {
+		case o.Kind == ref.Kind:
 			names = append(names, o.Ref.String())
+		case o.Name == ref.Name && (o.Kind == "Ingress" || !o.Neighbour()):
+			others = append(others, o.Ref.String())
 		}
 	}
 	text := fmt.Sprintf("no %s among the manifests", ref)
+	if len(others) > 0 {
+		names = others // of that name, and so more likely meant
+	}
 	slices.Sort(names)
 	if len(names) > 5 {
 		names = append(names[:5], "...")

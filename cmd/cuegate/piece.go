@@ -53,6 +53,9 @@ type tree struct {
 	text    []byte
 	isJSON  bool
 	newline string
+	// indent is by how much it is indented; compact: lists stand below their key.
+	indent  int
+	compact bool
 }
 
 // parse reads a piece. The document has one node, or it is an error.
@@ -79,6 +82,7 @@ func (p piece) parse() (*tree, error) {
 	if len(t.root.Content) != 1 || dec.Decode(&next) != io.EOF {
 		return nil, errors.New("there is not one document")
 	}
+	t.indent, t.compact = layout(t.root)
 	if hasAlias(t.root) {
 		// What is changed in one place must stay as it is in all others.
 		if err := expand(t.root); err != nil {
@@ -209,9 +213,8 @@ func (t *tree) encode() ([]byte, error) {
 func (t *tree) encodeYAML(n *yamlnode.Node) ([]byte, error) {
 	var b bytes.Buffer
 	enc := yamlnode.NewEncoder(&b)
-	indent, compact := t.layout()
-	enc.SetIndent(indent)
-	if compact {
+	enc.SetIndent(t.indent)
+	if t.compact {
 		enc.CompactSeqIndent()
 	}
 	if err := enc.Encode(n); err != nil {
@@ -266,9 +269,9 @@ func sameNodes(a, b *yamlnode.Node) bool {
 	return true
 }
 
-// layout finds out how the document is indented: by how much, and whether lists stand
-// below their key or are indented as well.
-func (t *tree) layout() (indent int, compact bool) {
+// layout finds out how a document is indented: by how much, and whether lists stand below
+// their key or are indented as well.
+func layout(root *yamlnode.Node) (indent int, compact bool) {
 	var walk func(n *yamlnode.Node)
 	seen := false
 	walk = func(n *yamlnode.Node) {
@@ -288,7 +291,7 @@ func (t *tree) layout() (indent int, compact bool) {
 			walk(c)
 		}
 	}
-	walk(t.root)
+	walk(root)
 	if indent < 2 || indent > 9 {
 		indent = 2
 	}

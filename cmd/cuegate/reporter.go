@@ -181,11 +181,11 @@ func (p *reporter) decisions(all []engine.Desired, rejected []reasonEntry) {
 	}
 }
 
-// unloaded tells of definitions that are for sidecars, and that no target loads.
+// unloaded tells of workloads whose definitions are for sidecars, and that no target loads.
 func (p *reporter) unloaded(all []engine.Desired, targets []tyk.Settings) {
 	var names []string
 	for _, d := range all {
-		if slices.ContainsFunc(d.Definitions, func(x engine.Definition) bool { return !loads(targets, x.Scope) }) {
+		if len(d.Definitions) > 0 && !slices.ContainsFunc(d.Definitions, func(x engine.Definition) bool { return loads(targets, x.Scope) }) {
 			names = append(names, d.Object.String())
 		}
 	}

@@ -206,33 +206,51 @@ func TestRunStartsWithABrokenFile(t *testing.T) {
 	w.serves("coffee.example.com", "/", "coffee")
 }
 
+// A workload of the mesh beside an Ingress: the embedded gateway is no sidecar, so it does
+// not serve what is in the mesh, and says so; the Ingress goes on.
+func TestRunLeavesTheMeshOut(t *testing.T) {
+	t.Parallel()
+	w := startRun(t, map[string]string{"shop.yaml": block, "tea.yaml": simpleIngress("tea", "")})
+	w.serves("tea.example.com", "/", "tea")
+	if said := w.out.String(); !strings.Contains(said, "mesh: 1 workload is part of the mesh, whose definitions are for sidecars, and no target is one: Deployment/default/shop") ||
+		!strings.Contains(said, "-H 'Host: tea.example.com'") {
+		t.Errorf("it says:\n%s", said)
+	}
+	w.refuses("mesh", "/shop", http.StatusNotFound)
+	w.refuses("shop-mesh.default", "/", http.StatusNotFound) // the way in takes every path
+	w.write("shop.yaml", strings.Replace(block, `"true"`, "maybe", 1))
+	w.eventually("tells of the unclear wish", func() bool { return strings.Contains(w.out.String(), "(inject-unclear)") })
+	w.serves("tea.example.com", "/", "tea")
+}
+
+// selfSigned gives a new certificate for the host, and its key, in PEM.
+func selfSigned(host string) (certificate, key []byte, err error) {
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, nil, err
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(time.Now().UnixNano()), DNSNames: []string{host}, NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
+	if err != nil {
+		return nil, nil, err
+	}
+	raw, err := x509.MarshalPKCS8PrivateKey(private)
+	encode := func(kind string, der []byte) []byte { return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}) }
+	return encode("CERTIFICATE", der), encode("PRIVATE KEY", raw), err
+}
+
 // tlsSecret gives a Secret with a new certificate for the host.
 func tlsSecret(t *testing.T, name, host string) (manifest string, pool *x509.CertPool) {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	certificate, key, err := selfSigned(host)
 	if err != nil {
 		t.Fatal(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(time.Now().UnixNano()), DNSNames: []string{host}, NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	private, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	encode := func(kind string, der []byte) string {
-		return base64.StdEncoding.EncodeToString(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}))
 	}
 	pool = x509.NewCertPool()
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pool.AddCert(cert)
+	pool.AppendCertsFromPEM(certificate)
+	encode := base64.StdEncoding.EncodeToString
 	return fmt.Sprintf("apiVersion: v1\nkind: Secret\nmetadata: {name: %s}\ntype: kubernetes.io/tls\ndata: {tls.crt: %s, tls.key: %s}\n",
-		name, encode("CERTIFICATE", der), encode("PRIVATE KEY", private)), pool
+		name, encode(certificate), encode(key)), pool
 }
 
 // A certificate of a Secret is served, and so is the one that takes its place.

@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"encoding/base64"
 	"flag"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -34,6 +36,10 @@ func TestMain(m *testing.M) {
 //	plant FILE              writes a definition behind everybody's back, and restarts
 //	edit ID PATH JSON       changes one, and restarts
 //	get HOST PATH           requests a path, and gives status and body as its output
+//	targets FILE TAG...     writes a configuration with that gateway, which has the tags
+//	identities FILE NAMESPACE ROLE FOR...
+//	                        writes Secrets of the mesh with new certificates
+//	replace OLD NEW FILE    replaces a text, which must be there
 func TestStories(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/stories",
@@ -45,6 +51,10 @@ func TestStories(t *testing.T) {
 			"plant":   plant,
 			"edit":    edit,
 			"get":     get,
+
+			"targets":    targetsFile,
+			"identities": identities,
+			"replace":    replace,
 		},
 	})
 }
@@ -88,6 +98,31 @@ func edit(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	g.store.WriteFile(args[0]+".json", text)
 	g.Restart()
+}
+
+func targetsFile(ts *testscript.TestScript, _ bool, args []string) {
+	text := fmt.Sprintf("targets: [{url: %q, mode: gateway, tags: [%s]}]\n", ts.Getenv("GATEWAY"), strings.Join(args[1:], ", "))
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(text), 0o600))
+}
+
+func identities(ts *testscript.TestScript, _ bool, args []string) {
+	var b strings.Builder
+	for i := 2; i+1 < len(args); i += 2 {
+		role, owner := args[i], args[i+1]
+		certificate, key, err := selfSigned("mesh")
+		ts.Check(err)
+		fmt.Fprintf(&b, "---\napiVersion: v1\nkind: Secret\ntype: kubernetes.io/tls\nmetadata: {name: mesh-%d, namespace: %s, labels: {cuegate.dev/mesh: %s}, annotations: {cuegate.dev/mesh-for: %s}}\ndata: {tls.crt: %s, tls.key: %s}\n",
+			i, args[1], role, owner, base64.StdEncoding.EncodeToString(certificate), base64.StdEncoding.EncodeToString(key))
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(b.String()), 0o600))
+}
+
+func replace(ts *testscript.TestScript, _ bool, args []string) {
+	text := ts.ReadFile(args[2])
+	if !strings.Contains(text, args[0]) {
+		ts.Fatalf("%s does not hold %q", args[2], args[0])
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[2]), []byte(strings.ReplaceAll(text, args[0], args[1])), 0o600))
 }
 
 func get(ts *testscript.TestScript, neg bool, args []string) {
