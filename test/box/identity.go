@@ -44,7 +44,8 @@ func (b *Box) Client() (*http.Client, error) {
 // KubeconfigFor writes a kubeconfig into the folder of the server and gives its path.
 // Its user is known by a certificate, good for a year, and may do what roles allow to
 // that name or the groups. A service account is the user
-// "system:serviceaccount:NAMESPACE:NAME", whose own groups need not be given.
+// "system:serviceaccount:NAMESPACE:NAME", whose own groups need not be given; its
+// namespace is that of the kubeconfig.
 func (b *Box) KubeconfigFor(user string, groups ...string) (string, error) {
 	groups = append(accountGroups(user), groups...)
 	authority, err := pair(filepath.Join(b.Dir, authorityFile))
@@ -64,7 +65,7 @@ func (b *Box) KubeconfigFor(user string, groups ...string) (string, error) {
 		"users": []object{{"name": user, "user": object{
 			"client-certificate-data": encode("CERTIFICATE", certificate), "client-key-data": encode("PRIVATE KEY", key),
 		}}},
-		"contexts": []object{{"name": "kubebox", "context": object{"cluster": "kubebox", "user": user}}},
+		"contexts": []object{{"name": "kubebox", "context": object{"cluster": "kubebox", "user": user, "namespace": accountNamespace(user)}}},
 	}
 	text, err := json.MarshalIndent(config, "", "  ") // JSON is YAML as well
 	if err != nil {
@@ -82,12 +83,21 @@ func (b *Box) KubeconfigFor(user string, groups ...string) (string, error) {
 // accountGroups gives those that the server sees every service account in, and none
 // for other users.
 func accountGroups(user string) []string {
-	account, found := strings.CutPrefix(user, "system:serviceaccount:")
-	if !found {
+	namespace := accountNamespace(user)
+	if namespace == "" {
 		return nil
 	}
-	namespace, _, _ := strings.Cut(account, ":")
 	return []string{"system:serviceaccounts", "system:serviceaccounts:" + namespace}
+}
+
+// accountNamespace is that of a service account, and "" for other users.
+func accountNamespace(user string) string {
+	account, found := strings.CutPrefix(user, "system:serviceaccount:")
+	if !found {
+		return ""
+	}
+	namespace, _, _ := strings.Cut(account, ":")
+	return namespace
 }
 
 // sign gives a client's certificate and its key, in DER.

@@ -93,7 +93,7 @@ func meshPod(name, ip string, port int32) *corev1.Pod {
 		Ports: []corev1.ContainerPort{{Name: "tyk-mesh", ContainerPort: 8080}, {Name: controlPortName, ContainerPort: 9696}},
 		Env: []corev1.EnvVar{
 			{Name: "TYK_GW_LISTENPORT", Value: "80"}, {Name: "TYK_GW_CONTROLAPIPORT", Value: "9696"},
-			{Name: "TYK_GW_DISABLEPORTSWHITELIST", Value: "true"}, {Name: "TYK_GW_ENABLECUSTOMDOMAINS", Value: "true"},
+			{Name: "TYK_GW_DISABLEPORTWHITELIST", Value: "true"}, {Name: "TYK_GW_ENABLECUSTOMDOMAINS", Value: "true"},
 			{Name: "TYK_GW_HTTPSERVEROPTIONS_ENABLESTRICTROUTES", Value: "true"},
 			{Name: "TYK_GW_SECRET", ValueFrom: &corev1.EnvVarSource{SecretKeyRef: &corev1.SecretKeySelector{
 				LocalObjectReference: corev1.LocalObjectReference{Name: "cuegate-mesh"}, Key: "gateway-secret",

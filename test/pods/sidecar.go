@@ -96,7 +96,7 @@ func (x *pod) runGateway(ctx context.Context, c *corev1.Container, env map[strin
 		Store:         embedded.NewStore(),
 		Log:           x.log,
 	}
-	if on(env, "TYK_GW_DISABLEPORTSWHITELIST") {
+	if on(env, "TYK_GW_DISABLEPORTWHITELIST") {
 		config.Listen = func(port int) (net.Listener, error) { return x.pods.network.listen(x.at(uint16(port))) }
 	}
 	defer x.hangUp()
