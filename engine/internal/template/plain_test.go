@@ -292,7 +292,7 @@ func tryTemplates(t *testing.T, s *Set, names []string, sketches int) {
 // ordinary makes a route that every template takes.
 func ordinary(i int) In {
 	return In{ID: fmt.Sprint("id", i), Slug: fmt.Sprint("slug", i), Name: "x", Host: "x", Domain: "x", Path: "/tea",
-		Object: Object{Labels: map[string]string{"team": "shop"}}, Tags: []string{"ingress"}, Certificates: []string{fmt.Sprint("certificate", i)}}
+		Object: Object{Labels: map[string]string{"team": "shop"}}, Namespace: Namespace{Labels: map[string]string{"tier": "iron"}}, Tags: []string{"ingress"}, Certificates: []string{fmt.Sprint("certificate", i)}}
 }
 
 func sketches() int {
