@@ -59,7 +59,8 @@ func (in Input) With(name string, fact any) (Input, error) {
 	if err != nil {
 		return Input{}, err
 	}
-	pairs := [][2]*ast.Term{{ast.InternedTerm(name), ast.NewTerm(v)}}
+	pairs := make([][2]*ast.Term, 1, in.value.Len()+1)
+	pairs[0] = [2]*ast.Term{ast.InternedTerm(name), ast.NewTerm(v)}
 	in.value.Foreach(func(k, v *ast.Term) {
 		if k.Value.Compare(ast.String(name)) != 0 {
 			pairs = append(pairs, [2]*ast.Term{k, v})
@@ -68,43 +69,97 @@ func (in Input) With(name string, fact any) (Input, error) {
 	return Input{ast.NewObject(pairs...), in.writer}, nil
 }
 
+// The terms of one struct, list or map are allocated at once: there are many of them.
+
 func (w *writer) valueOf(v reflect.Value) (ast.Value, error) {
 	switch v.Kind() {
 	case reflect.String:
-		if n, ok := v.Interface().(json.Number); ok {
-			return ast.InterfaceToValue(n)
+		if v.Type() == numberType {
+			return ast.InterfaceToValue(json.Number(v.String()))
 		}
-		return ast.InternedTerm(valid(v.String())).Value, nil
+		return ast.InternedValue(valid(v.String())), nil
 	case reflect.Bool:
-		return ast.InternedTerm(v.Bool()).Value, nil
+		return ast.InternedValue(v.Bool()), nil
 	case reflect.Int:
-		return ast.InternedTerm(int(v.Int())).Value, nil
+		return ast.InternedValue(int(v.Int())), nil
 	case reflect.Struct:
-		return w.objectOf(v)
-	case reflect.Pointer, reflect.Interface:
+		return w.structValue(v)
+	case reflect.Pointer:
 		if v.IsNil() {
 			return ast.NullValue, nil
 		}
 		return w.valueOf(v.Elem())
+	case reflect.Interface, reflect.Map:
+		return w.anyValue(v.Interface())
 	case reflect.Slice:
 		if v.IsNil() {
 			return ast.NullValue, nil
 		}
-		terms := make([]*ast.Term, v.Len())
-		for i := range terms {
-			item, err := w.valueOf(v.Index(i))
-			if err != nil {
-				return nil, err
-			}
-			terms[i] = ast.NewTerm(item)
-		}
-		return ast.NewArray(terms...), nil
-	case reflect.Map:
-		return w.mapOf(v)
+		return listValue(v.Len(), func(i int) (ast.Value, error) { return w.valueOf(v.Index(i)) })
 	case reflect.Invalid:
 		return ast.NullValue, nil
 	}
 	return nil, fmt.Errorf("a value of type %s has no place in an input", v.Type())
+}
+
+var numberType = reflect.TypeFor[json.Number]()
+
+// anyValue is valueOf for what encoding/json decodes, and maps of strings: most of an API
+// definition. Reflection would allocate each key and value of a map once more.
+func (w *writer) anyValue(x any) (ast.Value, error) {
+	switch x := x.(type) {
+	case nil:
+		return ast.NullValue, nil
+	case string:
+		return ast.InternedValue(valid(x)), nil
+	case bool:
+		return ast.InternedValue(x), nil
+	case json.Number:
+		return ast.InterfaceToValue(x)
+	case map[string]string:
+		return mapValue(x, func(text string) (ast.Value, error) { return ast.InternedValue(valid(text)), nil })
+	case map[string]any:
+		return mapValue(x, w.anyValue)
+	case []any:
+		if x == nil {
+			return ast.NullValue, nil
+		}
+		return listValue(len(x), func(i int) (ast.Value, error) { return w.anyValue(x[i]) })
+	}
+	v := reflect.ValueOf(x)
+	if v.Kind() == reflect.Map {
+		return nil, fmt.Errorf("a value of type %s has no place in an input", v.Type())
+	}
+	return w.valueOf(v)
+}
+
+func listValue(n int, valueOf func(i int) (ast.Value, error)) (ast.Value, error) {
+	terms, block := make([]*ast.Term, n), make([]ast.Term, n)
+	for i := range terms {
+		v, err := valueOf(i)
+		if err != nil {
+			return nil, err
+		}
+		block[i].Value, terms[i] = v, &block[i]
+	}
+	return ast.NewArray(terms...), nil
+}
+
+func mapValue[V any](m map[string]V, valueOf func(V) (ast.Value, error)) (ast.Value, error) {
+	if m == nil {
+		return ast.NullValue, nil
+	}
+	pairs, block := make([][2]*ast.Term, 0, len(m)), make([][2]ast.Term, len(m))
+	for k, x := range m {
+		v, err := valueOf(x)
+		if err != nil {
+			return nil, err
+		}
+		terms := &block[len(pairs)]
+		terms[0].Value, terms[1].Value = ast.InternedValue(valid(k)), v
+		pairs = append(pairs, [2]*ast.Term{&terms[0], &terms[1]})
+	}
+	return ast.NewObject(pairs...), nil
 }
 
 // valid does what encoding/json does with bytes that are not UTF-8.
@@ -115,18 +170,19 @@ func valid(s string) string {
 	return string([]rune(s))
 }
 
-func (w *writer) objectOf(v reflect.Value) (ast.Value, error) {
+func (w *writer) structValue(v reflect.Value) (ast.Value, error) {
 	fields := w.fieldsOf(v.Type())
-	pairs := make([][2]*ast.Term, 0, len(fields))
+	pairs, block := make([][2]*ast.Term, 0, len(fields)), make([]ast.Term, len(fields))
 	for i, f := range fields {
 		if f.omitEmpty && isEmpty(v.Field(i)) {
 			continue
 		}
-		value, err := w.valueOf(v.Field(i))
+		x, err := w.valueOf(v.Field(i))
 		if err != nil {
 			return nil, err
 		}
-		pairs = append(pairs, [2]*ast.Term{f.key, ast.NewTerm(value)})
+		block[i].Value = x
+		pairs = append(pairs, [2]*ast.Term{f.key, &block[i]})
 	}
 	return ast.NewObject(pairs...), nil
 }
@@ -140,19 +196,4 @@ func isEmpty(v reflect.Value) bool {
 		return false
 	}
 	return v.IsZero()
-}
-
-func (w *writer) mapOf(v reflect.Value) (ast.Value, error) {
-	if v.IsNil() {
-		return ast.NullValue, nil
-	}
-	pairs := make([][2]*ast.Term, 0, v.Len())
-	for it := v.MapRange(); it.Next(); {
-		value, err := w.valueOf(it.Value())
-		if err != nil {
-			return nil, err
-		}
-		pairs = append(pairs, [2]*ast.Term{ast.InternedTerm(valid(it.Key().String())), ast.NewTerm(value)})
-	}
-	return ast.NewObject(pairs...), nil
 }
