@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"bytes"
 	"cmp"
 	"encoding/json"
 	"fmt"
@@ -9,6 +8,7 @@ import (
 	"maps"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/tidwall/gjson"
@@ -408,18 +408,25 @@ func (e *Engine) shapes(list []override) []string {
 	return slices.Sorted(maps.Keys(set))
 }
 
-func eachLeaf(path []string, v any, visit func([]string, any)) {
+// eachLeaf visits scalars and empty containers. The path is good until visit returns.
+func eachLeaf(path []string, v any, visit func(path []string, v any)) {
+	at := make([]string, len(path), len(path)+maxDepth)
+	copy(at, path)
+	eachLeafBelow(at, v, visit)
+}
+
+func eachLeafBelow(path []string, v any, visit func(path []string, v any)) {
 	switch v := v.(type) {
 	case map[string]any:
 		for k, x := range v {
-			eachLeaf(append(slices.Clone(path), k), x, visit)
+			eachLeafBelow(append(path, k), x, visit)
 		}
 		if len(v) > 0 {
 			return
 		}
 	case []any:
 		for i, x := range v {
-			eachLeaf(append(slices.Clone(path), fmt.Sprint(i)), x, visit)
+			eachLeafBelow(append(path, strconv.Itoa(i)), x, visit)
 		}
 		if len(v) > 0 {
 			return
@@ -556,15 +563,4 @@ func (e *Engine) jsonPath(path []string, key string) string {
 		parts[i] = b.String()
 	}
 	return strings.Join(parts, ".")
-}
-
-// canonical writes JSON with sorted keys and no needless bytes.
-func canonical(v any) ([]byte, error) {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil {
-		return nil, err
-	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }

@@ -208,12 +208,12 @@ func leafFaults(doc map[string]any) []fault {
 		case string:
 			if isPattern(path) {
 				if err := checkPattern(v); err != nil {
-					faults = append(faults, fault{path, err.Error()})
+					faults = append(faults, fault{slices.Clone(path), err.Error()})
 				}
 			}
 		case json.Number:
 			if isHuge(v) {
-				faults = append(faults, fault{path, hugeNumber})
+				faults = append(faults, fault{slices.Clone(path), hugeNumber})
 			}
 		}
 	})
