@@ -54,7 +54,7 @@ var nouns = map[string]string{
 }
 
 // listOf gives what a sidecar brings to a list.
-func listOf(add *template.Pod, name string) []map[string]any {
+func listOf(add *template.Pod, name string) []template.Part {
 	switch name {
 	case "containers":
 		return add.Containers
@@ -104,7 +104,7 @@ func withSidecar(d *draft, add *template.Pod, status *injected) ([]byte, []Reaso
 	}
 	p.names["annotations"] = slices.Sorted(maps.Keys(annotations))
 	status.Names, status.Parts = p.names, p.parts
-	text, err := canonical(status)
+	text, err := status.text()
 	if err != nil {
 		return nil, nil, err
 	}
@@ -169,34 +169,33 @@ func (p *patcher) object(path string) {
 }
 
 // list brings our elements of a list to what is wanted.
-func (p *patcher) list(l patchedList, wanted []map[string]any) {
+func (p *patcher) list(l patchedList, wanted []template.Part) {
 	at := below(l.path)
 	present := p.template.Get(l.path).Array()
 	mine, others := p.byName(l, present)
-	var missing []any
+	var missing []json.RawMessage
 	for _, w := range wanted {
-		name, _ := w["name"].(string)
-		i, there := mine[name]
-		if !there && (has(others, name) || p.inSibling(l, name)) {
-			i, there = others[name]
-			same := there && isWithin(w, decodeAny(present[i].Raw), "")
+		i, there := mine[w.Name]
+		if !there && (has(others, w.Name) || p.inSibling(l, w.Name)) {
+			i, there = others[w.Name]
+			same := there && isWithin(w.Value(), decodeAny(present[i].Raw), "")
 			if same && l.name == "sysctls" && !p.was.lost {
 				continue
 			}
 			if !same || !p.was.lost {
-				p.taken(l.name, l.path, name)
+				p.taken(l.name, l.path, w.Name)
 				continue
 			}
 		}
-		delete(mine, name) // what is left of it is wanted no more
-		part := l.name + "/" + name
-		p.names[l.name] = append(p.names[l.name], name)
-		p.parts[part] = shortHash(w)
+		delete(mine, w.Name) // what is left of it is wanted no more
+		part := l.name + "/" + w.Name
+		p.names[l.name] = append(p.names[l.name], w.Name)
+		p.parts[part] = w.Hash
 		switch {
 		case !there:
-			missing = append(missing, w)
+			missing = append(missing, w.JSON)
 		case !p.fits(part, w, present[i]):
-			p.do("replace", fmt.Sprintf("%s/%d", at, i), w)
+			p.do("replace", fmt.Sprintf("%s/%d", at, i), w.JSON)
 		}
 	}
 	gone := slices.Sorted(maps.Values(mine))
@@ -254,12 +253,13 @@ func (p *patcher) inSibling(l patchedList, name string) bool {
 }
 
 // fits tells whether an element of ours may stay as it is.
-func (p *patcher) fits(part string, wanted map[string]any, present gjson.Result) bool {
+func (p *patcher) fits(part string, wanted template.Part, present gjson.Result) bool {
 	have := decodeAny(present.Raw)
-	if p.was.lost || p.was.Parts[part] == p.parts[part] {
-		return isWithin(wanted, have, "")
+	if p.was.lost || p.was.Parts[part] == wanted.Hash {
+		return isWithin(wanted.Value(), have, "")
 	}
-	return shortHash(have) == p.parts[part]
+	raw, err := canonical(have)
+	return err == nil && template.PartHash(raw) == wanted.Hash
 }
 
 // taken refuses a workload that has something else under a name of ours.
@@ -344,10 +344,10 @@ func cutLast(s, sep string) (before, after string, found bool) {
 	return s[:i], s[i+len(sep):], true
 }
 
+var escapes = strings.NewReplacer("~", "~0", "/", "~1")
+
 // pointer escapes a key for a JSON pointer (RFC 6901).
-func pointer(key string) string {
-	return strings.NewReplacer("~", "~0", "/", "~1").Replace(key)
-}
+func pointer(key string) string { return escapes.Replace(key) }
 
 // decodeAny gives nil for what is no JSON. Numbers stay as they are written.
 func decodeAny(raw string) any {

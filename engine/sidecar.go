@@ -30,6 +30,11 @@ type injected struct {
 	lost bool
 }
 
+// text is the value of the annotation.
+func (i *injected) text() ([]byte, error) {
+	return canonical(map[string]any{"bundle": i.Bundle, "hash": i.Hash, "names": i.Names, "parts": i.Parts, "tags": i.Tags})
+}
+
 func (i *injected) has(list, name string) bool {
 	return i != nil && slices.Contains(i.Names[list], name)
 }
@@ -138,21 +143,52 @@ func (d *draft) service(part *policy.Mesh) ([]byte, []Reason) {
 	// Pods of before the sidecar have the labels too.
 	selected := maps.Clone(selector.MatchLabels)
 	selected[sidecarLabel] = "true"
-	o, meta := d.object, map[string]any{
-		"name":      d.facts.Routes[0].Backend.Name,
-		"namespace": d.object.Namespace,
-		"labels":    map[string]any{meshLabel: "service"},
-	}
+	o := d.object
+	s := meshService{APIVersion: "v1", Kind: "Service", Metadata: meshServiceMeta{
+		Labels: map[string]string{meshLabel: "service"}, Name: d.facts.Routes[0].Backend.Name, Namespace: o.Namespace,
+	}, Spec: meshServiceSpec{
+		Ports:    []meshServicePort{{Name: "mesh", Port: part.Port, Protocol: "TCP", TargetPort: part.Port}},
+		Selector: selected,
+	}}
 	if uid := d.workload.Metadata.UID; uid != "" {
-		meta["ownerReferences"] = []any{map[string]any{"apiVersion": o.APIVersion, "kind": o.Kind, "name": o.Name, "uid": uid, "controller": true}}
+		s.Metadata.Owners = []ownerReference{{APIVersion: o.APIVersion, Controller: true, Kind: o.Kind, Name: o.Name, UID: uid}}
 	}
 	// What canonical writes cannot fail: it is all texts and numbers.
-	raw, _ := canonical(map[string]any{
-		"apiVersion": "v1", "kind": "Service", "metadata": meta,
-		"spec": map[string]any{
-			"selector": selected,
-			"ports":    []any{map[string]any{"name": "mesh", "port": part.Port, "targetPort": part.Port, "protocol": "TCP"}},
-		},
-	})
+	raw, _ := canonical(s)
 	return raw, nil
+}
+
+// meshService is a Service with what we set of it, in the order of its keys.
+type meshService struct {
+	APIVersion string          `json:"apiVersion"`
+	Kind       string          `json:"kind"`
+	Metadata   meshServiceMeta `json:"metadata"`
+	Spec       meshServiceSpec `json:"spec"`
+}
+
+type meshServiceMeta struct {
+	Labels    map[string]string `json:"labels"`
+	Name      string            `json:"name"`
+	Namespace string            `json:"namespace"`
+	Owners    []ownerReference  `json:"ownerReferences,omitempty"`
+}
+
+type ownerReference struct {
+	APIVersion string `json:"apiVersion"`
+	Controller bool   `json:"controller"`
+	Kind       string `json:"kind"`
+	Name       string `json:"name"`
+	UID        string `json:"uid"`
+}
+
+type meshServiceSpec struct {
+	Ports    []meshServicePort `json:"ports"`
+	Selector map[string]string `json:"selector"`
+}
+
+type meshServicePort struct {
+	Name       string `json:"name"`
+	Port       int    `json:"port"`
+	Protocol   string `json:"protocol"`
+	TargetPort int    `json:"targetPort"`
 }

@@ -2,8 +2,6 @@ package engine
 
 import (
 	"cmp"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -104,14 +102,4 @@ func listWithin(wanted, have []any, key string) bool {
 		}
 	}
 	return true
-}
-
-// shortHash is 8 hexadecimal digits that stand for JSON.
-func shortHash(v any) string {
-	raw, err := canonical(v)
-	if err != nil {
-		return ""
-	}
-	sum := sha256.Sum256(raw)
-	return hex.EncodeToString(sum[:4])
 }

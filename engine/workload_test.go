@@ -94,6 +94,17 @@ func manifest(tb testing.TB, text string) engine.Object {
 // corpus gives the workloads of testdata by name; those in JSON byte for byte.
 func corpus(tb testing.TB) map[string]engine.Object {
 	tb.Helper()
+	corpusOnce.Do(func() { corpusRead = readCorpus(tb) })
+	return corpusRead
+}
+
+var (
+	corpusOnce sync.Once
+	corpusRead map[string]engine.Object
+)
+
+func readCorpus(tb testing.TB) map[string]engine.Object {
+	tb.Helper()
 	all := map[string]engine.Object{}
 	files, err := filepath.Glob("testdata/workloads/*.*")
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -43,19 +44,63 @@ type SidecarIn struct {
 	TLS          string `json:"tls"`
 }
 
+// key is a text that no other input has.
+func (in SidecarIn) key() string {
+	b := make([]byte, 0, 256)
+	for _, text := range append([]string{in.Kind, in.Namespace, in.Name, in.Org, in.TagList, in.Host, in.Interception, in.TLS}, in.Tags...) {
+		b = append(strconv.AppendInt(b, int64(len(text)), 10), ':')
+		b = append(b, text...)
+	}
+	for _, n := range append([]int{in.Port, in.AppPort}, in.TakenPorts...) {
+		b = strconv.AppendInt(append(b, ' '), int64(n), 10)
+	}
+	return string(b)
+}
+
 // Pod is #Pod of the CUE package sidecar: what is added to the pods of a workload. It is
-// shared, and must not be changed. Numbers are json.Number.
+// shared, and must not be changed.
 type Pod struct {
-	Containers     []map[string]any  `json:"containers"`
-	InitContainers []map[string]any  `json:"initContainers"`
-	Volumes        []map[string]any  `json:"volumes"`
+	Containers     []Part            `json:"containers"`
+	InitContainers []Part            `json:"initContainers"`
+	Volumes        []Part            `json:"volumes"`
+	Sysctls        []Part            `json:"sysctls"`
 	HostAliases    []HostAlias       `json:"hostAliases"`
-	Sysctls        []map[string]any  `json:"sysctls"`
 	Labels         map[string]string `json:"labels"`
 	Annotations    map[string]string `json:"annotations"`
 
 	// Hash is that of all, 16 hexadecimal digits.
 	Hash string `json:"-"`
+}
+
+// Part is an element of a list.
+type Part struct {
+	Name string
+	// JSON is all of it, with sorted keys.
+	JSON json.RawMessage
+	// Hash is what PartHash gives.
+	Hash string
+	// Value gives the same decoded, with numbers as json.Number. It must not be changed.
+	Value func() map[string]any
+}
+
+// UnmarshalJSON implements json.Unmarshaler, for JSON with sorted keys.
+func (p *Part) UnmarshalJSON(raw []byte) error {
+	var head struct {
+		Name string `json:"name"`
+	}
+	err := json.Unmarshal(raw, &head)
+	raw = bytes.Clone(raw)
+	*p = Part{head.Name, raw, PartHash(raw), sync.OnceValue(func() map[string]any {
+		object, _ := decode(raw) // it was decoded before
+		return object
+	})}
+	return err
+}
+
+// PartHash gives 8 hexadecimal digits that stand for JSON with sorted keys.
+func PartHash(raw []byte) string {
+	sum := sha256.Sum256(raw)
+	return hex.EncodeToString(sum[:4])
 }
 
 // HostAlias is hosts at an address.
@@ -112,14 +157,11 @@ func (s *Set) RenderSidecar(in SidecarIn) (*Pod, error) {
 		in.TakenPorts = []int{}
 	}
 	shape, atoms := s.sidecarShape(in)
-	key, err := json.Marshal(shape)
-	if err != nil {
-		return nil, &Fault{Message: err.Error()}
-	}
-	known, ok := s.injected.get(string(key))
+	key := shape.key()
+	known, ok := s.injected.get(key)
 	if !ok {
 		known = s.learnSidecar(in, shape, atoms)
-		s.injected.put(string(key), known)
+		s.injected.put(key, known)
 	}
 	switch {
 	case known.err != nil:
@@ -135,18 +177,14 @@ func (s *Set) RenderSidecar(in SidecarIn) (*Pod, error) {
 
 // exactSidecar gives what CUE gives for the very input.
 func (s *Set) exactSidecar(in SidecarIn) (*Pod, error) {
-	key, err := json.Marshal(in)
-	if err != nil {
-		return nil, &Fault{Message: err.Error()}
-	}
-	known, ok := s.injected.get(string(key))
+	key := in.key()
+	known, ok := s.injected.get(key)
 	if !ok {
-		known = rendering{}
 		var raw []byte
 		if raw, known.err = s.evaluateSidecar(in); known.err == nil {
 			known.pod, known.err = newPod(raw)
 		}
-		s.injected.put(string(key), known)
+		s.injected.put(key, known)
 	}
 	return known.pod, known.err
 }
@@ -179,7 +217,7 @@ func (s *Set) learnSidecar(in, shape SidecarIn, atoms []string) rendering {
 	return rendering{pod: pod, err: err}
 }
 
-// evaluateSidecar renders with CUE. The error is a *Fault.
+// evaluateSidecar renders with CUE, and sorts keys. The error is a *Fault.
 func (s *Set) evaluateSidecar(in SidecarIn) ([]byte, error) {
 	v := s.sidecar.FillPath(pathIn, s.sidecar.Context().Encode(in))
 	var clashes []string
@@ -197,22 +235,26 @@ func (s *Set) evaluateSidecar(in SidecarIn) ([]byte, error) {
 	if err != nil {
 		return nil, fault(at, err, nil)
 	}
-	return raw, nil
-}
-
-// newPod decodes what CUE rendered.
-func newPod(raw []byte) (*Pod, error) {
-	p := &Pod{}
-	dec := json.NewDecoder(bytes.NewReader(raw))
-	dec.UseNumber()
-	if err := dec.Decode(p); err != nil {
-		return nil, &Fault{Message: "pod is not of the form of #Pod: " + err.Error()}
-	}
-	text, err := json.Marshal(p)
+	pod, err := decode(raw)
 	if err != nil {
 		return nil, &Fault{Message: err.Error()}
 	}
-	sum := sha256.Sum256(text)
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(pod); err != nil {
+		return nil, &Fault{Message: err.Error()}
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+}
+
+// newPod decodes what was rendered.
+func newPod(raw []byte) (*Pod, error) {
+	p := &Pod{}
+	if err := json.Unmarshal(raw, p); err != nil {
+		return nil, &Fault{Message: "pod is not of the form of #Pod: " + err.Error()}
+	}
+	sum := sha256.Sum256(raw)
 	p.Hash = hex.EncodeToString(sum[:8])
 	return p, nil
 }
