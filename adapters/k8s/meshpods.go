@@ -5,27 +5,37 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"net"
+	"fmt"
+	"net/netip"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
 )
 
-const (
-	// sidecarSelector selects the pods that have a sidecar of ours.
-	sidecarSelector = "cuegate.dev/sidecar=true"
-	// sidecarControlPort is the name of the port of a sidecar's control API.
-	sidecarControlPort = "tyk-control"
-	// injectedAnnotation is where a pod says which tags its sidecar has.
-	injectedAnnotation = "injector.tyk.io/status"
-)
+// Rules of sidecars
+//
+// A pod is one to push to when it
+//
+//	has the label cuegate.dev/sidecar: "true"
+//	has a container, or an init container that goes on, with a TCP port tyk-control
+//	that container runs and has started
+//	has an address of its own: hostNetwork would be that of the node
+//	is not about to end
+//	has a tag that its namespace can have
+//
+// A tag brings private keys with it, and whoever writes a pod writes its annotations. So
+// a pod is believed to be in the mesh, in a group of its namespace, and of a workload of
+// its namespace; every other tag is left out.
+
+// sidecarControlPort is the name of the port of a sidecar's control API.
+const sidecarControlPort = "tyk-control"
 
 // Sidecar is a gateway in a pod of the mesh.
 type Sidecar struct {
@@ -37,7 +47,8 @@ type Sidecar struct {
 	Tags []string
 }
 
-// Sidecars follows the pods of the mesh.
+// Sidecars follows the pods of the mesh. It needs the rights to list and watch pods, in
+// the namespaces that it follows.
 type Sidecars struct {
 	informers []cache.SharedIndexInformer
 	changed   chan struct{}
@@ -50,44 +61,58 @@ func NewSidecars(client kubernetes.Interface, namespaces []string) (*Sidecars, e
 	if len(namespaces) == 0 {
 		namespaces = []string{metav1.NamespaceAll}
 	}
-	wake := func() {
-		select {
-		case s.changed <- struct{}{}:
-		default:
-		}
-	}
-	for _, ns := range namespaces {
+	for _, ns := range slices.Compact(slices.Sorted(slices.Values(namespaces))) {
 		factory := informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithNamespace(ns), informers.WithTransform(onlySidecar),
-			informers.WithTweakListOptions(func(o *metav1.ListOptions) { o.LabelSelector = sidecarSelector }))
-		i := factory.Core().V1().Pods().Informer()
-		_, err := i.AddEventHandler(cache.ResourceEventHandlerFuncs{
-			AddFunc:    func(any) { wake() },
-			DeleteFunc: func(any) { wake() },
-			UpdateFunc: func(old, now any) {
-				before, ok1 := old.(*corev1.Pod)
-				after, ok2 := now.(*corev1.Pod)
-				if !ok1 || !ok2 || !sameSidecar(before, after) {
-					wake()
-				}
-			},
+			informers.WithTweakListOptions(func(o *metav1.ListOptions) { o.LabelSelector = sidecarKey + "=true" }))
+		informer := factory.Core().V1().Pods().Informer()
+		_, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
+			AddFunc:    func(o any) { s.compare(nil, o) },
+			UpdateFunc: s.compare,
+			DeleteFunc: func(o any) { s.compare(o, nil) },
 		})
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("watching pods: %w", err)
 		}
-		s.informers = append(s.informers, i)
+		s.informers = append(s.informers, informer)
 	}
 	return s, nil
 }
 
 // Start follows the pods until ctx ends. It returns at once, and is called once.
 func (s *Sidecars) Start(ctx context.Context) {
-	for _, i := range s.informers {
-		go i.RunWithContext(ctx)
+	var synced []cache.InformerSynced
+	for _, informer := range s.informers {
+		go informer.RunWithContext(ctx)
+		synced = append(synced, informer.HasSynced)
+	}
+	go func() {
+		if cache.WaitForCacheSync(ctx.Done(), synced...) {
+			s.wake()
+		}
+	}()
+}
+
+// Changed has an element when Found gives something else than before.
+func (s *Sidecars) Changed() <-chan struct{} { return s.changed }
+
+func (s *Sidecars) wake() {
+	select {
+	case s.changed <- struct{}{}:
+	default:
 	}
 }
 
-// Changed has an element when Found may give something else than before.
-func (s *Sidecars) Changed() <-chan struct{} { return s.changed }
+// compare wakes when something else is found of a pod than before. As long as not all
+// pods are known, nothing is.
+func (s *Sidecars) compare(old, now any) {
+	if s.synced() && !sidecarOf(old).same(sidecarOf(now)) {
+		s.wake()
+	}
+}
+
+func (s *Sidecars) synced() bool {
+	return !slices.ContainsFunc(s.informers, func(i cache.SharedIndexInformer) bool { return !i.HasSynced() })
+}
 
 // Found gives the sidecars that run now, in order of their names. An error says that
 // they are not known, and not that there are none.
@@ -95,16 +120,14 @@ func (s *Sidecars) Found(ctx context.Context) ([]Sidecar, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	if !s.synced() {
+		return nil, errors.New("the pods of the mesh are not known yet")
+	}
 	all := []Sidecar{}
-	for _, i := range s.informers {
-		if !i.HasSynced() {
-			return nil, errors.New("the pods of the mesh are not known yet")
-		}
-		for _, o := range i.GetStore().List() {
-			if pod, ok := o.(*corev1.Pod); ok {
-				if x, ok := sidecarOf(pod); ok {
-					all = append(all, x)
-				}
+	for _, informer := range s.informers {
+		for _, o := range informer.GetStore().List() {
+			if x := sidecarOf(o); x != nil {
+				all = append(all, *x)
 			}
 		}
 	}
@@ -112,84 +135,137 @@ func (s *Sidecars) Found(ctx context.Context) ([]Sidecar, error) {
 	return all, nil
 }
 
-// sidecarOf gives the sidecar of a pod, if it runs there and anything is for it.
-func sidecarOf(pod *corev1.Pod) (Sidecar, bool) {
-	x := Sidecar{Name: pod.Namespace + "/" + pod.Name, Namespace: pod.Namespace, Tags: trustedTags(pod)}
-	container, port := controlPort(pod)
-	if port == 0 || len(x.Tags) == 0 || pod.DeletionTimestamp != nil || pod.Status.PodIP == "" || !runs(pod, container) {
-		return Sidecar{}, false
-	}
-	u := url.URL{Scheme: "http", Host: net.JoinHostPort(pod.Status.PodIP, strconv.Itoa(port))}
-	x.URL = u.String()
-	return x, true
+// meshPod is what is kept of a pod.
+type meshPod struct {
+	metav1.ObjectMeta // name, namespace, uid and version alone
+	// sidecar is nil while there is none to push to.
+	sidecar *Sidecar
 }
 
-// trustedTags are the tags that a pod says it has, as far as its namespace can have them.
-// A tag brings private keys with it, and who writes pods may write any.
-func trustedTags(pod *corev1.Pod) []string {
-	var said struct {
-		Tags []string `json:"tags"`
+// sidecarOf gives that of something from a store, or of the last that is known of it.
+func sidecarOf(o any) *Sidecar {
+	if gone, ok := o.(cache.DeletedFinalStateUnknown); ok {
+		o = gone.Obj
 	}
-	if json.Unmarshal([]byte(pod.Annotations[injectedAnnotation]), &said) != nil {
-		return nil
+	if pod, ok := o.(*meshPod); ok {
+		return pod.sidecar
 	}
-	said.Tags = slices.DeleteFunc(said.Tags, func(tag string) bool {
-		own, group := pod.Namespace+".", "mesh."+pod.Namespace+"."
-		// A namespace may be called mesh; "mesh.x.y" is the tag of a group of x for all that.
-		return tag != "mesh" && !strings.HasPrefix(tag, group) && (!strings.HasPrefix(tag, own) || pod.Namespace == "mesh" && strings.Count(tag, ".") != 1)
-	})
-	slices.Sort(said.Tags)
-	return slices.Compact(said.Tags)
+	return nil
 }
 
-// controlPort finds the container of the sidecar, and the port of its control API; 0
-// where there is none.
-func controlPort(pod *corev1.Pod) (container string, port int) {
-	for _, c := range slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers) {
-		for _, p := range c.Ports {
-			if p.Name == sidecarControlPort {
-				return c.Name, int(p.ContainerPort)
-			}
-		}
+func (x *Sidecar) same(y *Sidecar) bool {
+	if x == nil || y == nil {
+		return x == y
 	}
-	return "", 0
+	return x.URL == y.URL && slices.Equal(x.Tags, y.Tags)
 }
 
-// runs tells whether the container runs, and has started where it says so.
-func runs(pod *corev1.Pod, container string) bool {
-	for _, s := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
-		if s.Name == container {
-			return s.State.Running != nil && (s.Started == nil || *s.Started)
-		}
-	}
-	return false
-}
-
-func sameSidecar(a, b *corev1.Pod) bool {
-	x, ok1 := sidecarOf(a)
-	y, ok2 := sidecarOf(b)
-	return ok1 == ok2 && x.Name == y.Name && x.URL == y.URL && slices.Equal(x.Tags, y.Tags)
-}
-
-// onlySidecar keeps of a pod what its sidecar is found by.
+// onlySidecar keeps of a pod what its sidecar is found by: of pods there are thousands.
 func onlySidecar(o any) (any, error) {
 	pod, ok := o.(*corev1.Pod)
 	if !ok {
 		return o, nil
 	}
-	container, port := controlPort(pod)
-	kept := &corev1.Pod{}
-	kept.Namespace, kept.Name, kept.UID, kept.ResourceVersion = pod.Namespace, pod.Name, pod.UID, pod.ResourceVersion
-	kept.DeletionTimestamp = pod.DeletionTimestamp
-	kept.Annotations = map[string]string{injectedAnnotation: pod.Annotations[injectedAnnotation]}
-	if port != 0 {
-		kept.Spec.Containers = []corev1.Container{{Name: container, Ports: []corev1.ContainerPort{{Name: sidecarControlPort, ContainerPort: int32(port)}}}}
+	meta := metav1.ObjectMeta{Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID, ResourceVersion: pod.ResourceVersion}
+	return &meshPod{meta, findSidecar(pod)}, nil
+}
+
+// findSidecar gives nil for a pod that is not to be pushed to.
+func findSidecar(pod *corev1.Pod) *Sidecar {
+	if pod.Labels[sidecarKey] != "true" || pod.DeletionTimestamp != nil || pod.Spec.HostNetwork {
+		return nil
 	}
-	kept.Status.PodIP = pod.Status.PodIP
-	for _, s := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
-		if s.Name == container {
-			kept.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: s.Name, State: corev1.ContainerState{Running: s.State.Running}, Started: s.Started}}
+	port, ok := controlPort(pod)
+	if !ok {
+		return nil
+	}
+	address, ok := podAddress(pod)
+	tags := trustedTags(pod.Namespace, pod.Annotations[injectedKey])
+	if !ok || len(tags) == 0 {
+		return nil
+	}
+	u := url.URL{Scheme: "http", Host: netip.AddrPortFrom(address, port).String()}
+	return &Sidecar{Name: pod.Namespace + "/" + pod.Name, Namespace: pod.Namespace, URL: u.String(), Tags: tags}
+}
+
+// controlPort finds the port of the control API, of a container that runs.
+func controlPort(pod *corev1.Pod) (uint16, bool) {
+	for _, c := range pod.Spec.InitContainers {
+		goesOn := c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways
+		if port, ok := portCalled(c, sidecarControlPort); ok && goesOn {
+			return port, runs(pod.Status.InitContainerStatuses, c.Name)
 		}
 	}
-	return kept, nil
+	for _, c := range pod.Spec.Containers {
+		if port, ok := portCalled(c, sidecarControlPort); ok {
+			return port, runs(pod.Status.ContainerStatuses, c.Name)
+		}
+	}
+	return 0, false
+}
+
+func portCalled(c corev1.Container, name string) (uint16, bool) {
+	for _, p := range c.Ports {
+		if p.Name == name && (p.Protocol == corev1.ProtocolTCP || p.Protocol == "") && len(validation.IsValidPortNum(int(p.ContainerPort))) == 0 {
+			return uint16(p.ContainerPort), true
+		}
+	}
+	return 0, false
+}
+
+// runs tells whether a container runs and is through with starting.
+func runs(all []corev1.ContainerStatus, name string) bool {
+	for _, s := range all {
+		if s.Name == name {
+			return s.State.Running != nil && (s.Ready || s.Started != nil && *s.Started)
+		}
+	}
+	return false
+}
+
+// podAddress is the first address of a pod. None that is of the controller itself, or of
+// its node, is that of a pod.
+func podAddress(pod *corev1.Pod) (netip.Addr, bool) {
+	text := pod.Status.PodIP
+	if text == "" && len(pod.Status.PodIPs) > 0 {
+		text = pod.Status.PodIPs[0].IP
+	}
+	a, err := netip.ParseAddr(text)
+	return a, err == nil && a.Zone() == "" && !a.IsLoopback() && !a.IsUnspecified() && !a.IsMulticast() && !a.IsLinkLocalUnicast()
+}
+
+// meshTag is the tag of what all sidecars get, and the first part of those of groups.
+const meshTag = "mesh"
+
+// trustedTags are the tags that a pod says it has, as far as its namespace can have them.
+func trustedTags(namespace, status string) []string {
+	var injected struct {
+		Tags []string `json:"tags"`
+	}
+	if json.Unmarshal([]byte(status), &injected) != nil {
+		return nil
+	}
+	tags := slices.DeleteFunc(injected.Tags, func(tag string) bool { return !canHave(namespace, tag) })
+	slices.Sort(tags)
+	return slices.Compact(tags)
+}
+
+// canHave tells whether a pod of a namespace can have a tag: mesh, mesh.<namespace>.<group>,
+// or <namespace>.<workload>. Neither has another dot, so that none passes for one of
+// another namespace, even where a namespace is called mesh.
+func canHave(namespace, tag string) bool {
+	parts := strings.Split(tag, ".")
+	last := parts[len(parts)-1]
+	if len(validation.IsDNS1123Label(last)) > 0 {
+		return false
+	}
+	switch len(parts) {
+	case 1:
+		return tag == meshTag
+	case 2:
+		return parts[0] == namespace
+	case 3:
+		return parts[0] == meshTag && parts[1] == namespace
+	}
+	return false
 }
