@@ -62,7 +62,7 @@ func (k keeper) keep(s *corev1.Secret, spec leafSpec, a *authority, now time.Tim
 	}
 	for {
 		taken, next, err := step(s, spec, a, now)
-		if taken == "" {
+		if taken == "" || err != nil {
 			return next, steps, err
 		}
 		steps = append(steps, taken)
