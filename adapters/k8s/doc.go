@@ -7,7 +7,7 @@
 //	view.go     explanations and plans for whoever asks
 //	watch.go    what is in the cluster, and that something changed
 //	index.go    who depends on what changed
-//	loop.go     decides again about what changed, and wants
+//	loop.go     decides again about what changed, and wants; takeover.go its view
 //	secrets.go  the TLS Secrets that objects of ours name, and no others
 //	lead.go     who of several controllers pushes and tells
 //	ledger.go   what became of an object: decided, pushed, in conflict

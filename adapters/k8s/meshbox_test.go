@@ -137,8 +137,9 @@ type meshBox struct {
 	meta   *metadatafake.FakeMetadataClient
 	keeper *notingKeeper
 
-	mu     sync.Mutex
-	pusher *notingPusher
+	mu      sync.Mutex
+	pusher  *notingPusher
+	decided map[engine.Ref]int
 }
 
 // newMeshBox makes one that does not run yet. change may be nil.
@@ -170,6 +171,23 @@ func (m *meshBox) make(change func(*Options)) {
 	var err error
 	m.Controller, err = New(o)
 	must(m.t, err)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.decided = map[engine.Ref]int{}
+	note := m.loop.decided
+	m.loop.decided = func(d engine.Desired, bundle string, took time.Duration, changed bool) {
+		m.mu.Lock()
+		m.decided[d.Object]++
+		m.mu.Unlock()
+		note(d, bundle, took, changed)
+	}
+}
+
+// decisions counts those about an object.
+func (m *meshBox) decisions(ref engine.Ref) int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.decided[ref]
 }
 
 // start runs it with a bundle, and waits until everything is decided. What stop gives is

@@ -4,9 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/tidwall/gjson"
 	appsv1 "k8s.io/api/apps/v1"
@@ -174,7 +174,6 @@ func TestWorkloadWaitsForCertificates(t *testing.T) {
 	m.wants(deployment("lonely"), "is served", isServed)
 	m.wants(deployment("orders"), "waits still", isHeld)
 
-	lonely := m.decisions(deployment("lonely"))
 	front := meshCertificate(t, roleClient, "shop/front")
 	m.keep(front)
 	d := m.wants(deployment("orders"), "is served", isServed)
@@ -189,9 +188,6 @@ func TestWorkloadWaitsForCertificates(t *testing.T) {
 	m.wants(deployment("orders"), "lets the next in", func(d engine.Desired, there bool) bool {
 		return isServed(d, there) && len(d.Definitions[0].Checked) == 2
 	})
-	if now := m.decisions(deployment("lonely")); now != lonely {
-		t.Errorf("a workload that the certificate does not matter to was decided about again")
-	}
 	x, _ := m.watch.get(engine.Ref{Kind: kindMeshSecret, Namespace: meshHome, Name: front.Name})
 	if s := x.(*corev1.Secret); s.Data["next.key"] != nil {
 		t.Error("a key is kept that nobody needs")
@@ -207,48 +203,86 @@ func TestWorkloadWaitsForCertificates(t *testing.T) {
 	m.wants(deployment("lonely"), "waits again", isHeld)
 }
 
-// decisions counts those about an object that are noted, by when the last was.
-func (m *meshBox) decisions(ref engine.Ref) time.Time {
-	at, _ := m.loop.since(ref)
-	return at
+// A certificate matters to the workload of a server, and to those that a group of callers
+// is of or may call.
+func TestIndexOfCertificates(t *testing.T) {
+	x := newIndex()
+	for name, groups := range map[string][]string{"web": {"shop/front", "shop/back"}, "orders": {"shop/back"}, "lonely": nil} {
+		x.workload(deployment(name))
+		x.learn(deployment(name), groups, nil)
+	}
+	for o, want := range map[meshOwner]string{
+		{roleClient, "shop/front"}:           "web",
+		{roleClient, "shop/back"}:            "orders web",
+		{roleClient, "other/back"}:           "",
+		{roleServer, "Deployment/shop/web"}:  "web",
+		{roleServer, "Ingress/shop/web"}:     "",
+		{roleServer, "Deployment/shop/web/"}: "",
+		{}:                                   "",
+	} {
+		var got []string
+		x.certified(o, func(ref engine.Ref) { got = append(got, ref.Name) })
+		slices.Sort(got)
+		if strings.Join(got, " ") != want {
+			t.Errorf("%v matters to %v", o, got)
+		}
+	}
+	x.learn(deployment("web"), []string{"shop/front"}, nil)
+	x.remove(deployment("orders"))
+	x.certified(meshOwner{roleClient, "shop/back"}, func(ref engine.Ref) { t.Errorf("%s is still of a group", ref) })
 }
 
 // An Ingress may name a certificate of the mesh; when it is gone, the mesh still has it.
 func TestCertificateThatAnIngressNames(t *testing.T) {
 	server := meshCertificate(t, roleServer, "Deployment/cuegate/web")
 	server.ResourceVersion = "1"
+	plain := server.DeepCopy()
+	plain.Labels = nil
 	web := aDeployment("web", "injector.tyk.io/group", "front", "injector.tyk.io/caller-access-groups", "front")
 	web.Namespace = meshHome
-	ref := engine.Ref{Kind: kindDeployment, Namespace: meshHome, Name: "web"}
-	ing := anIngress(meshHome, "a", "a.example.com", server.Name)
-	m := startMesh(t, mutual, server, meshCertificate(t, roleClient, meshHome+"/front"), web, aClass(ourController), aService(meshHome, "web", 80), ing)
-	seen := &metav1.PartialObjectMetadata{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"}, ObjectMeta: server.ObjectMeta}
-	must(t, m.meta.Tracker().Create(corev1.SchemeGroupVersion.WithResource("secrets"), seen, meshHome))
-	m.wants(ref, "is served", isServed)
-	d := m.wants(engine.Ref{Kind: kindIngress, Namespace: meshHome, Name: "a"}, "is served", isServed)
-	if len(d.Certificates) != 1 {
-		t.Errorf("the Ingress has %d certificates", len(d.Certificates))
+	workload, ingress := engine.Ref{Kind: kindDeployment, Namespace: meshHome, Name: "web"}, engine.Ref{Kind: kindIngress, Namespace: meshHome, Name: "a"}
+	for name, stored := range map[string]*corev1.Secret{"from the start": server, "later": plain} {
+		t.Run(name, func(t *testing.T) {
+			m := newMeshBox(t, nil, stored, meshCertificate(t, roleClient, meshHome+"/front"), web, aClass(ourController), aService(meshHome, "web", 80))
+			seen := &metav1.PartialObjectMetadata{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"}, ObjectMeta: stored.ObjectMeta}
+			must(t, m.meta.Tracker().Create(corev1.SchemeGroupVersion.WithResource("secrets"), seen, meshHome))
+			m.start(mutual)
+			_, err := m.client.NetworkingV1().Ingresses(meshHome).Create(t.Context(), anIngress(meshHome, "a", "a.example.com", server.Name), metav1.CreateOptions{})
+			must(t, err)
+			d := m.wants(ingress, "is served", isServed)
+			if len(d.Certificates) != 1 {
+				t.Errorf("the Ingress has %d certificates", len(d.Certificates))
+			}
+			if stored != server {
+				_, err := m.client.CoreV1().Secrets(meshHome).Update(t.Context(), server, metav1.UpdateOptions{})
+				must(t, err)
+			}
+			m.wants(workload, "is served", isServed)
+			for _, a := range m.client.Actions() {
+				if stored == server && a.GetResource().Resource == "secrets" && a.GetVerb() == "get" {
+					t.Error("what is watched is read once more")
+				}
+			}
+			must(t, m.client.NetworkingV1().Ingresses(meshHome).Delete(t.Context(), "a", metav1.DeleteOptions{}))
+			m.wants(ingress, "is gone", isGone)
+			moved := web.DeepCopy()
+			moved.Spec.Template.Annotations["injector.tyk.io/route"] = "/moved"
+			m.deploy(moved)
+			m.wants(workload, "is decided again", func(d engine.Desired, there bool) bool {
+				return isHeld(d, there) || strings.Contains(paths(d), "/moved")
+			})
+			m.wants(workload, "is served still", isServed)
+		})
 	}
-	must(t, m.client.NetworkingV1().Ingresses(meshHome).Delete(t.Context(), "a", metav1.DeleteOptions{}))
-	m.wants(engine.Ref{Kind: kindIngress, Namespace: meshHome, Name: "a"}, "is gone", isGone)
-	web = web.DeepCopy()
-	web.Spec.Template.Annotations["injector.tyk.io/route"] = "/moved"
-	m.deploy(web)
-	m.wants(ref, "has moved", func(d engine.Desired, there bool) bool {
-		return isServed(d, there) && strings.Contains(paths(d), "/moved")
-	})
 }
 
 // What was decided is decided again every so often.
 func TestWorkloadsAreDecidedAgain(t *testing.T) {
 	m := startMesh(t, builtin, aNamespace(), aDeployment("web"))
 	m.wants(deployment("web"), "is served", isServed)
-	count := func() string {
-		return metricsText(t, m.Controller, `cuegate_decisions_total{kind="Deployment",outcome="managed",reason=""}`)
-	}
-	before := count()
+	before := m.decisions(deployment("web"))
 	m.loop.again()
-	until(t, "decided again", func() bool { return count() != before })
+	until(t, "decided again", func() bool { return m.decisions(deployment("web")) > before })
 }
 
 // metricsText gives the line of /metrics that begins so.
@@ -278,6 +312,27 @@ func TestWorkloadIsExplained(t *testing.T) {
 	if status, _, _ := asked(t, m.Handler(), http.MethodGet, "/debug/explain?object=Deployment/shop/none"); status != http.StatusNotFound {
 		t.Errorf("what is not there is explained: %d", status)
 	}
+}
+
+// Services that a workload does not send requests to are no reason to look at it.
+func TestWorkloadsThatServicesMatterTo(t *testing.T) {
+	m := startMesh(t, builtin, aNamespace(), aDeployment("web"), aService("shop", "other", 80), aDeployment("refused", "injector.tyk.io/port", "nowhere"),
+		aDeployment("aims", "string.service.tyk.io/inbound.proxy.target-url", "http://other.shop:80"))
+	m.wants(deployment("web"), "is served", isServed)
+	m.wants(deployment("aims"), "is served", isServed)
+	m.wants(deployment("refused"), "is refused", isHeld)
+	m.loop.mu.RLock()
+	for name, want := range map[string]bool{"web": false, "aims": true, "refused": true} {
+		if _, is := m.loop.index.far[deployment(name)]; is != want {
+			t.Errorf("all Services matter to %s: %v", name, is)
+		}
+	}
+	m.loop.mu.RUnlock()
+	external := aService("shop", "other", 80)
+	external.Spec.Type, external.Spec.ExternalName = corev1.ServiceTypeExternalName, "example.com"
+	_, err := m.client.CoreV1().Services("shop").Update(t.Context(), external, metav1.UpdateOptions{})
+	must(t, err)
+	m.wants(deployment("aims"), "is refused", isHeld)
 }
 
 // Without a mesh no workload is looked at, and no right on any is needed.

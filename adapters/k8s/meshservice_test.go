@@ -125,28 +125,23 @@ func TestServiceInTheWay(t *testing.T) {
 	m.edit(func(s *corev1.Service) { s.Annotations = map[string]string{"touched": "yes"} })
 	must(t, m.client.CoreV1().Services("shop").Delete(t.Context(), "web-mesh", metav1.DeleteOptions{}))
 	m.has("web-mesh", "is made when the other is gone", isRight)
-	n := 0
-	for _, e := range m.events() {
-		if strings.Contains(e, idServiceForeign) {
-			n++
+	told := func() (n int32) {
+		list, err := m.client.CoreV1().Events("shop").List(t.Context(), metav1.ListOptions{})
+		must(t, err)
+		for _, e := range list.Items {
+			if strings.Contains(e.Message, idServiceForeign) {
+				n += e.Count
+			}
 		}
+		return n
 	}
-	if n != 1 {
-		t.Errorf("%d Events", n)
+	if n := told(); n != 1 {
+		t.Errorf("told %d times", n)
 	}
 
 	// One whose label was taken away is not ours any more.
 	m.edit(func(s *corev1.Service) { delete(s.Labels, meshLabel) })
-	until(t, "told again", func() bool {
-		list, err := m.client.CoreV1().Events("shop").List(t.Context(), metav1.ListOptions{})
-		must(t, err)
-		for _, e := range list.Items {
-			if strings.Contains(e.Message, idServiceForeign) && e.Count == 2 {
-				return true
-			}
-		}
-		return false
-	})
+	until(t, "told again", func() bool { return told() == 2 })
 	m.deploy(unasked("web"))
 	m.wants(deployment("web"), "is gone", isGone)
 	m.remove("later")
@@ -251,16 +246,37 @@ func TestServiceWaitsForTheDecision(t *testing.T) {
 	d := m.loop.desired[deployment("web")]
 	d.Service = []byte(strings.ReplaceAll(string(d.Service), "uid-of-web", "before"))
 	m.loop.desired[deployment("web")] = d
-	m.loop.started = false
 	m.loop.mu.Unlock()
 	before := m.writes()
-	must(t, s.one(t.Context(), deployment("web"))) // nothing is decided yet
-	m.loop.mu.Lock()
-	m.loop.started = true
-	m.loop.mu.Unlock()
 	must(t, s.one(t.Context(), deployment("web"))) // what is decided is of another object
 	if n := m.writes(); n != before {
 		t.Errorf("%d writes", n-before)
+	}
+}
+
+// As long as not everything is known, a workload that is not known may be there.
+func TestServiceWaitsForTheStart(t *testing.T) {
+	m := newMeshBox(t, nil, aNamespace(), aDeployment("web"))
+	stop := m.start(builtin)
+	m.has("web-mesh", "is right", isRight)
+	must(t, stop())
+	m.remove("web")
+	m.make(nil)
+	ctx, end := context.WithCancel(t.Context())
+	defer end()
+	m.watch.start(ctx)
+	until(t, "synced", m.watch.hasSynced)
+	s := newServices(servicesOptions{Client: m.client, Watch: m.watch, Standing: m.loop.standing, Log: m.log})
+	must(t, s.one(t.Context(), deployment("web")))
+	if m.service("web-mesh") == nil {
+		t.Error("it is deleted before anything is decided")
+	}
+	m.loop.mu.Lock()
+	m.loop.started = true
+	m.loop.mu.Unlock()
+	must(t, s.one(t.Context(), deployment("web")))
+	if m.service("web-mesh") != nil {
+		t.Error("it is there still")
 	}
 }
 

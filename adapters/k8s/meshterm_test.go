@@ -32,7 +32,9 @@ func TestKeeperIsTold(t *testing.T) {
 		t.Errorf("the names of a server are %v", names)
 	}
 	m.keeper.mu.Unlock()
+	before := m.decisions(deployment("web"))
 	m.loop.again()
+	until(t, "decided again", func() bool { return m.decisions(deployment("web")) > before })
 	m.deploy(aDeployment("site", "injector.tyk.io/group", "front"))
 	m.keeps("client shop/default, client shop/front, server Deployment/shop/site, server Deployment/shop/web", "shop")
 	m.keeper.mu.Lock()
