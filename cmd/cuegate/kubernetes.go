@@ -80,7 +80,7 @@ func (k *cluster) flags(cmd *cobra.Command) {
 // clusterOnly are the flags that mean nothing without a cluster.
 var clusterOnly = slices.Concat([]string{
 	"kubeconfig", "kube-api-qps", "watch-namespace", "gateway-service", "bundle-configmaps", "bundle-namespace", "shadow-bundle", "leader-elect", "sidecar",
-	"lease-namespace", "lease-name", "lease-duration", "publish-address", "publish-service", "clear-status-on-shutdown", "diagnostics", "log-format", "log-level", "mesh", "webhook",
+	"lease-namespace", "lease-name", "lease-duration", "publish-address", "publish-service", "clear-status-on-shutdown", "diagnostics", "log-format", "log-level", "mesh",
 }, meshOnly, hookOnly)
 
 // follow watches a cluster until ctx ends.
@@ -121,7 +121,7 @@ func (r *running) follow(ctx context.Context, logs io.Writer) error {
 		PublishAddresses: k.publishAddresses, PublishService: k.publishService, ClearOnShutdown: k.clearStatusOnShutdown,
 		Diagnostics: k.diagnostics, Log: log, Version: version, Revision: revision,
 	}
-	fleet := tyk.Options{ClusterID: c.ClusterID, DriftInterval: r.targets.driftInterval, ConfirmDeletes: r.targets.confirmDeletes}
+	fleet := tyk.Options{ClusterID: c.ClusterID, DriftInterval: r.targets.driftInterval, ConfirmDeletes: r.targets.confirmDeletes, DiscoverInterval: time.Second}
 	keeper, err := k.mesh.keeper(client, k.namespaces, c, log)
 	if err != nil {
 		return err
@@ -129,14 +129,15 @@ func (r *running) follow(ctx context.Context, logs io.Writer) error {
 	if keeper != nil {
 		o.Mesh = &k8s.MeshSettings{Keeper: keeper}
 	}
+	var gateways, sidecars finder
 	if k.gatewayService != "" {
-		fleet.Discover, err = r.discover(ctx, client, c)
-		fleet.DiscoverInterval = time.Second
+		gateways, err = r.discover(ctx, client, c)
 	}
 	if err == nil {
-		err = k.mesh.sidecars(ctx, client, k.namespaces, c, keeper, r.targets.timeout, &fleet)
+		sidecars, fleet.Wake, err = k.mesh.sidecars(ctx, client, k.namespaces, c, keeper, r.targets.timeout)
 	}
-	if err == nil && (k.gatewayService == "" && !k.mesh.sidecarTargets || r.targets.named(c)) {
+	fleet.Discover = findBoth(gateways, sidecars, log)
+	if err == nil && (fleet.Discover == nil || r.targets.named(c)) {
 		var stop func()
 		fleet.Targets, stop, err = r.place(c)
 		if err == nil {
@@ -156,6 +157,15 @@ func (r *running) follow(ctx context.Context, logs io.Writer) error {
 			log.Warn(f.Msg, "target", s.Name, "id", f.ID)
 		}
 	}
+	if keeper != nil && sidecars == nil && !slices.ContainsFunc(fleet.Targets, func(s tyk.Settings) bool { return s.Mode != tyk.Gateway || len(s.Tags) > 0 }) {
+		log.Warn("nobody pushes to the sidecars of the mesh: --mesh-push does, and a Dashboard would")
+	}
+	if gateways == nil && len(fleet.Targets) == 0 {
+		log.Warn("no gateway is named, so Ingresses are not served")
+	}
+	if k.mesh.webhook != "" {
+		o.Diagnostics = "" // runBoth serves them
+	}
 	o.NewPusher = func(report func(k8s.Pushed)) (k8s.Pusher, error) { return newFleetPusher(fleet, report) }
 	controller, err := k8s.New(o)
 	if err != nil {
@@ -171,7 +181,7 @@ func (r *running) follow(ctx context.Context, logs io.Writer) error {
 		return err
 	}
 	log.Info("watching the cluster", "server", restConfig.Host, "namespaces", k.namespaces, "version", version)
-	return both(ctx, controller, hook)
+	return runBoth(ctx, controller, hook, k.diagnostics)
 }
 
 func (k *cluster) logger(w io.Writer) (*slog.Logger, error) {
@@ -228,7 +238,7 @@ func gatewayURL(service string) string {
 }
 
 // discover finds the pods of the gateways' Service.
-func (r *running) discover(ctx context.Context, client kubernetes.Interface, c config) (func(context.Context) ([]tyk.Settings, error), error) {
+func (r *running) discover(ctx context.Context, client kubernetes.Interface, c config) (finder, error) {
 	scheme, name, _ := strings.Cut(gatewayURL(r.cluster.gatewayService), "://")
 	name, port, _ := strings.Cut(name, ":")
 	namespace, name, ok := strings.Cut(name, "/")

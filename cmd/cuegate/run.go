@@ -50,10 +50,14 @@ A file that cannot be read whole takes nothing away: what is served for its obje
 stays.
 
 With --source kubernetes it watches a cluster instead, tells the authors of Ingresses
-in Events and annotations what became of them, and serves health and metrics.`,
+in Events and annotations what became of them, and serves health and metrics. With
+--mesh it looks after workloads too that ask for a sidecar, and with --webhook it brings
+the sidecars in. Of several replicas one pushes and tells; all of them serve the webhook.`,
 		Example: `  cuegate run
   cuegate run --source manifests --gateway http://localhost:9696 --secret-file secret
-  cuegate run --source kubernetes --gateway-service cuegate/gateways:9696`,
+  cuegate run --source kubernetes --gateway-service cuegate/gateways:9696
+  cuegate run --source kubernetes --gateway-service cuegate/gateways:9696 --mesh --mesh-push --webhook :9443
+  cuegate run --source kubernetes --dashboard https://dashboard.tyk:3000 --mesh --webhook :9443`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if slices.Equal(r.source.in.files, []string{kubernetesSource}) {
