@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -148,6 +149,7 @@ func benchmarkDecide(b *testing.B, busy bool) {
 	c.watch.start(ctx)
 	running.Go(func() { c.work(ctx) })
 	for c.Ready() != nil {
+		time.Sleep(time.Millisecond)
 	}
 	if busy {
 		running.Go(func() {
@@ -159,6 +161,7 @@ func benchmarkDecide(b *testing.B, busy bool) {
 				})
 				c.watch.dirty.Add(engine.Ref{Kind: kindNamespace, Name: "shop"})
 				for c.watch.dirty.Len() > 0 && ctx.Err() == nil {
+					time.Sleep(time.Millisecond)
 				}
 			}
 		})

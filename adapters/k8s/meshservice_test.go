@@ -17,7 +17,6 @@ import (
 	clienttesting "k8s.io/client-go/testing"
 )
 
-func isThere(s *corev1.Service) bool  { return s != nil }
 func isAbsent(s *corev1.Service) bool { return s == nil }
 
 // isRight tells whether a Service is as that of a Deployment has to be.
