@@ -326,7 +326,7 @@ func BenchmarkSidecars(b *testing.B) {
 	pod := meshedPod("a", "10.0.0.1", "mesh.shop.web", "shop.a")
 	for i := range 20 { // as pods are
 		pod.Spec.Containers[0].Env = append(pod.Spec.Containers[0].Env, corev1.EnvVar{Name: fmt.Sprint("NAME", i), Value: strings.Repeat("x", 40)})
-		pod.ManagedFields = append(pod.ManagedFields, metav1.ManagedFieldsEntry{Manager: fmt.Sprint(i), FieldsV1: &metav1.FieldsV1{Raw: []byte(strings.Repeat("y", 200))}})
+		pod.ManagedFields = append(pod.ManagedFields, metav1.ManagedFieldsEntry{Manager: fmt.Sprint(i), FieldsV1: metav1.NewFieldsV1(strings.Repeat("y", 200))})
 	}
 	b.Run("keep", func(b *testing.B) {
 		b.ReportAllocs()
