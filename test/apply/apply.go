@@ -30,6 +30,9 @@ var kinds = map[string]struct {
 	"Role": {"roles", true}, "RoleBinding": {"rolebindings", true}, "ServiceAccount": {"serviceaccounts", true},
 	"Ingress": {"ingresses", true}, "Service": {"services", true}, "Secret": {"secrets", true}, "ConfigMap": {"configmaps", true},
 	"EndpointSlice": {"endpointslices", true},
+	"Deployment":    {"deployments", true}, "StatefulSet": {"statefulsets", true}, "DaemonSet": {"daemonsets", true},
+	"MutatingWebhookConfiguration": {"mutatingwebhookconfigurations", false},
+	"ValidatingAdmissionPolicy":    {"validatingadmissionpolicies", false}, "ValidatingAdmissionPolicyBinding": {"validatingadmissionpolicybindings", false},
 }
 
 // Files reads the manifests of a file, or of a folder without those below.

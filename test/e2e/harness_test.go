@@ -64,6 +64,7 @@ type world struct {
 	client  *kubernetes.Clientset
 	objects dynamic.Interface
 	gateway *gateway
+	env     []string // of controllers, besides ours
 }
 
 // newWorld starts an API server on which the controller may do what the manifest of
@@ -360,7 +361,7 @@ func (w *world) startAs(kubeconfig string, args ...string) *controller {
 		all = append(all, "--gateway", w.gateway.URL())
 	}
 	c.cmd = exec.Command(program, append(all, args...)...)
-	c.cmd.Env = append(os.Environ(), "CUEGATE_SECRET="+w.gateway.secret)
+	c.cmd.Env = slices.Concat(os.Environ(), w.env, []string{"CUEGATE_SECRET=" + w.gateway.secret})
 	c.cmd.Stderr, c.cmd.Stdout = c.log, c.log
 	if err := c.cmd.Start(); err != nil {
 		w.t.Fatal(err)

@@ -1,0 +1,243 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// tlsBundle is a folder with a bundle that has the mesh use this mode.
+func tlsBundle(t *testing.T, mode string) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(dir, "policies"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "policies", "data.yaml"), []byte("settings: {mesh: {tls: \""+mode+"\"}}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// In the mode tls the callee shows a certificate, which its callers check.
+func TestMeshTLS(t *testing.T) {
+	m := newMesh(t)
+	m.run("--bundle", tlsBundle(t, "tls"))
+	m.applyText(injected("Deployment", "shop", "sleep"))
+	m.applyText(injected("Deployment", "shop", "echo"))
+	m.applyText(injected("Deployment", "bank", "ledger"))
+	m.call(200, sleepApp, "http://mesh/echo/x")
+	m.call(200, sleepApp, "http://mesh/ledger/x")
+	m.call(200, "Deployment/bank/ledger", "http://mesh/echo/x")
+	if got := m.direct(sleepApp, "echo-mesh.shop:8080", &tls.Config{RootCAs: m.trust("shop")}); got != "200" {
+		t.Errorf("a caller with TLS of his own gets %s", got)
+	}
+	if got := m.direct(sleepApp, "echo-mesh.shop:8080", &tls.Config{RootCAs: m.trust("shop"), ServerName: "ledger-mesh.bank"}); got == "200" {
+		t.Error("echo shows a certificate of ledger")
+	}
+	if a, err := m.Call(t.Context(), sleepApp, "http://echo-mesh.shop:8080/x", nil); err == nil && a.Status == 200 {
+		t.Error("a caller without TLS is let in")
+	}
+}
+
+// In the mode mtls only the groups that the callee lists are let in, whichever way they
+// come.
+func TestMeshMutualTLS(t *testing.T) {
+	m := newMesh(t)
+	c := m.run("--bundle", tlsBundle(t, "mtls"))
+	const web, stranger = "Deployment/shop/web", "Deployment/shop/stranger"
+	callers := "injector.tyk.io/caller-access-groups"
+	m.applyText(injected("Deployment", "shop", "web", "injector.tyk.io/group", "front"))
+	m.applyText(injected("Deployment", "shop", "stranger", "injector.tyk.io/group", "odd"))
+	m.applyText(injected("Deployment", "shop", "echo", callers, "front"))
+	m.applyText(injected("Deployment", "bank", "ledger", "injector.tyk.io/group", "vault", callers, "shop/odd"))
+	if a := m.call(200, web, "http://mesh/echo/x"); a.Workload != "Deployment/shop/echo" {
+		t.Errorf("%s answers", a.Workload)
+	}
+	m.call(200, stranger, "http://mesh/ledger/x")
+	m.call(404, stranger, "http://mesh/echo/x")
+	m.call(404, web, "http://mesh/ledger/x")
+	m.call(404, "Deployment/bank/ledger", "http://mesh/echo/x")
+	// past the sidecar of the caller
+	refused := func(what string, certificates ...tls.Certificate) {
+		t.Helper()
+		got := m.direct(stranger, "echo-mesh.shop:8080", &tls.Config{RootCAs: m.trust("shop"), Certificates: certificates})
+		if !strings.HasPrefix(got, "403") && !strings.Contains(got, "tls: ") {
+			t.Errorf("%s gets %s", what, got)
+		}
+	}
+	refused("a caller without a certificate")
+	refused("a caller of another group", m.certificate("shop/odd"))
+	refused("the callee itself", m.certificate("Deployment/shop/echo"))
+	if got := m.direct(stranger, "echo-mesh.shop:8080", &tls.Config{RootCAs: m.trust("shop"), Certificates: []tls.Certificate{m.certificate("shop/front")}}); got != "200" {
+		t.Errorf("the certificate of a group that may call gets %s", got) // so the others are refused for who they are
+	}
+
+	m.annotate("shop", "echo", callers, "front,odd")
+	m.call(200, stranger, "http://mesh/echo/x")
+	m.annotate("shop", "echo", callers, "front")
+	m.call(404, stranger, "http://mesh/echo/x")
+	eventually(t, "refused again", func() bool {
+		got := m.direct(stranger, "echo-mesh.shop:8080", &tls.Config{RootCAs: m.trust("shop"), Certificates: []tls.Certificate{m.certificate("shop/odd")}})
+		return strings.HasPrefix(got, "403")
+	})
+	m.call(200, web, "http://mesh/echo/x")
+	m.keysAreNowhere(c)
+}
+
+// Certificates are replaced while requests go on, and none of these fails.
+func TestMeshRotation(t *testing.T) {
+	t.Parallel()
+	m := newMesh(t)
+	c := m.run("--bundle", tlsBundle(t, "mtls"), "--mesh-certificate-lifetime", "1m", "--mesh-certificate-overlap", "5s")
+	m.applyText(injected("Deployment", "shop", "web"))
+	m.applyText(injected("Deployment", "shop", "echo"))
+	const web = "Deployment/shop/web"
+	m.call(200, web, "http://mesh/echo/x")
+	server, client := m.fingerprint("Deployment/shop/echo"), m.fingerprint("shop/default")
+
+	var traffic sync.WaitGroup
+	var stop atomic.Bool
+	var calls atomic.Int64
+	for i := range 4 {
+		traffic.Go(func() {
+			kept := m.Client(web)
+			defer kept.CloseIdleConnections()
+			for ; !stop.Load(); calls.Add(1) {
+				time.Sleep(pace)
+				if i == 0 { // with a new connection each time
+					kept.CloseIdleConnections()
+				}
+				resp, err := kept.Get("http://mesh/echo/x")
+				if err != nil {
+					t.Errorf("after %d calls: %v", calls.Load(), err)
+					return
+				}
+				body, err := io.ReadAll(resp.Body)
+				_ = resp.Body.Close()
+				if err != nil || resp.StatusCode != 200 {
+					t.Errorf("after %d calls: %d %s %v", calls.Load(), resp.StatusCode, body, err)
+					return
+				}
+			}
+		})
+	}
+	defer traffic.Wait()
+	defer stop.Store(true)
+	settle := func() {
+		t.Helper()
+		before := calls.Load()
+		eventually(t, "traffic goes on", func() bool { return t.Failed() || calls.Load() > before+100 })
+	}
+	// They are replaced after 40 seconds.
+	within(t, 3*time.Minute, "both certificates replaced", func() bool {
+		return t.Failed() || m.fingerprint("Deployment/shop/echo") != server && m.fingerprint("shop/default") != client
+	})
+	settle()
+	// The sidecars show the new ones, and the old ones are let in no more.
+	eventually(t, "the new certificate shown", func() bool {
+		return m.shown(web, "echo-mesh.shop:8080") == m.fingerprint("Deployment/shop/echo")
+	})
+	settle()
+	if _, all := c.get("/metrics"); strings.Contains(all, "\ncuegate_mesh_failures_total{") {
+		t.Error("the keeper of certificates failed at something")
+	}
+	t.Logf("%d calls", calls.Load())
+}
+
+// direct sends a request with TLS past the sidecar of the caller, and gives the status and
+// what follows, or the error.
+func (m *mesh) direct(from, address string, config *tls.Config) string {
+	m.t.Helper()
+	client := &http.Client{Transport: &http.Transport{DialContext: m.Dialer(from), TLSClientConfig: config}}
+	defer client.CloseIdleConnections()
+	resp, err := client.Get("https://" + address + "/x")
+	if err != nil {
+		return err.Error()
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode == 200 {
+		return "200"
+	}
+	body, _ := io.ReadAll(resp.Body)
+	return resp.Status + " " + string(body)
+}
+
+// shown is the fingerprint of the certificate that somebody shows.
+func (m *mesh) shown(from, address string) string {
+	m.t.Helper()
+	raw, err := m.Dialer(from)(m.t.Context(), "tcp", address)
+	if err != nil {
+		return ""
+	}
+	defer raw.Close()
+	host, _, _ := strings.Cut(address, ":")
+	c := tls.Client(raw, &tls.Config{InsecureSkipVerify: true, ServerName: host})
+	if c.HandshakeContext(m.t.Context()) != nil {
+		return ""
+	}
+	return fingerprintOf(c.ConnectionState().PeerCertificates[0])
+}
+
+// trust is what sidecars of a namespace trust.
+func (m *mesh) trust(namespace string) *x509.CertPool {
+	m.t.Helper()
+	c, err := m.client.CoreV1().ConfigMaps(namespace).Get(m.t.Context(), "cuegate-mesh-ca", metav1.GetOptions{})
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM([]byte(c.Data["ca.crt"])) {
+		m.t.Fatalf("%s trusts nobody", namespace)
+	}
+	return pool
+}
+
+// certificate is that of a workload, or of a group.
+func (m *mesh) certificate(of string) tls.Certificate {
+	m.t.Helper()
+	s := m.meshSecret(of)
+	pair, err := tls.X509KeyPair(s.Data["tls.crt"], s.Data["tls.key"])
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return pair
+}
+
+func (m *mesh) meshSecret(of string) corev1.Secret {
+	m.t.Helper()
+	for _, s := range m.secrets("cuegate") {
+		if s.Annotations["cuegate.dev/mesh-for"] == of {
+			return s
+		}
+	}
+	m.t.Fatalf("there is no certificate of %s", of)
+	return corev1.Secret{}
+}
+
+func (m *mesh) fingerprint(of string) string {
+	m.t.Helper()
+	return fingerprintOf(m.certificate(of).Leaf)
+}
+
+func (m *mesh) secrets(namespace string) []corev1.Secret {
+	m.t.Helper()
+	list, err := m.client.CoreV1().Secrets(namespace).List(m.t.Context(), metav1.ListOptions{})
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return list.Items
+}
