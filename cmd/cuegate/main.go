@@ -67,7 +67,8 @@ func newRoot() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "cuegate",
 		Short: "Ingresses in, validated Tyk API definitions out, by rules in CUE and Rego",
-		Long: `Cuegate turns Kubernetes Ingresses into API definitions for the Tyk gateway.
+		Long: `Cuegate turns Kubernetes Ingresses into API definitions for the Tyk gateway, and
+gives workloads that ask for one a sidecar, through which they call each other.
 CUE templates say what a definition looks like, Rego policies say whose an object
 is, which template it gets and what its annotations may change. The commands here
 run the same engine offline that the controller runs in the cluster.`,
