@@ -40,7 +40,8 @@ func (i *injected) has(list, name string) bool {
 }
 
 // readInjected gives nil for a pod template without a sidecar of ours. A list that is not
-// known is invalid: a later version may have injected what this one cannot take out.
+// known is invalid: a later version may have injected what this one cannot take out. Of
+// an annotation that is invalid it gives what can be found without it.
 func (w *workload) readInjected() (i *injected, invalid bool) {
 	text := w.Spec.Template.Metadata.Annotations[injectedAnnotation]
 	if text == "" {
@@ -48,11 +49,20 @@ func (w *workload) readInjected() (i *injected, invalid bool) {
 	}
 	i = &injected{}
 	if json.Unmarshal([]byte(text), i) != nil || len(i.Names) == 0 {
-		return nil, true
+		return w.recoverInjected(), true
 	}
 	for list := range i.Names {
 		if !has(nouns, list) {
-			return nil, true
+			return w.recoverInjected(), true
+		}
+	}
+	for _, l := range patchedLists {
+		// Names that somebody has added have no part, and what they name is not ours.
+		i.Names[l.name] = slices.DeleteFunc(i.Names[l.name], func(name string) bool { return !has(i.Parts, l.name+"/"+name) })
+	}
+	if len(i.Names["containers"])+len(i.Names["initContainers"]) == 0 {
+		if found := w.recoverInjected(); found != nil {
+			return found, false
 		}
 	}
 	return i, false

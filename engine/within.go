@@ -39,7 +39,7 @@ func isWithin(wanted, have any, key string) bool {
 	case json.Number:
 		n, ok := have.(json.Number)
 		if of, defaulted := probeDefaults[key]; defaulted && w == "0" {
-			return n == of || have == nil
+			return n == w || n == of || have == nil
 		}
 		return ok && n == w
 	}
