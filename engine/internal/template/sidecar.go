@@ -219,7 +219,7 @@ func (s *Set) learnSidecar(in, shape SidecarIn, atoms []string) rendering {
 
 // evaluateSidecar renders with CUE, and sorts keys. The error is a *Fault.
 func (s *Set) evaluateSidecar(in SidecarIn) ([]byte, error) {
-	v := s.sidecar.FillPath(pathIn, s.sidecar.Context().Encode(in))
+	v := s.sidecar.FillPath(pathIn, s.ctx.Encode(in))
 	var clashes []string
 	if err := v.LookupPath(pathClashes).Decode(&clashes); err != nil {
 		return nil, fault(v, err, nil)
