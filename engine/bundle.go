@@ -213,7 +213,7 @@ func (b *Bundle) faultProblem(name string, err error) []Problem {
 // samples are routes of the kinds that a template will meet.
 func samples() []template.In {
 	in := template.In{
-		ID: "00000000000000000000000000000000", Org: "default", Name: "cafe-ingress:tea-svc", Slug: "default-cafe-ingress-000000000000",
+		ID: "00000000000000000000000000000000", Org: "default", Role: roleIngress, Name: "cafe-ingress:tea-svc", Slug: "default-cafe-ingress-000000000000",
 		Object:    template.Object{Kind: "Ingress", Namespace: "default", Name: "cafe-ingress"},
 		Namespace: template.Namespace{Name: "default"},
 		Host:      "cafe.example.com", Domain: "cafe.example.com",
