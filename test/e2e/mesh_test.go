@@ -4,9 +4,11 @@ package e2e
 
 import (
 	"fmt"
+	"os/exec"
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/tidwall/gjson"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -170,6 +172,85 @@ func TestMeshSets(t *testing.T) {
 	}
 	m.deleteWorkload("DaemonSet", "shop", "agent")
 	m.call(404, "StatefulSet/shop/ledger", "http://mesh/agent/x")
+}
+
+// The examples of a mesh, together in mutual TLS.
+func TestMeshExamples(t *testing.T) {
+	m := newMesh(t)
+	m.run("--bundle", "../../examples/09-mesh-mtls/bundle")
+	m.apply("../../examples/08-mesh/workloads.yaml")
+	m.apply("../../examples/09-mesh-mtls/workloads.yaml")
+	const web, echo = "Deployment/shop/web", "Deployment/shop/echo"
+	m.call(200, sleepApp, "http://mesh/echo/x")
+	m.call(200, echo, "http://mesh/echo/x")
+	m.call(401, echo, "http://mesh/sleep/x")
+	m.call(200, echo, "http://mesh/sleep/x", "Authorization", m.key)
+	m.call(200, web, "http://mesh/orders/x")
+	m.call(200, sleepApp, "http://mesh/web/x")
+	m.call(404, sleepApp, "http://mesh/orders/x")
+	m.call(404, web, "http://mesh/echo/x") // front is no caller of echo
+	eventually(t, "the agent runs", func() bool { return len(m.podsOf("shop", "node-agent")) == 1 })
+	if agent := m.podsOf("shop", "node-agent")[0]; len(agent.Spec.InitContainers)+len(agent.Spec.Containers) != 1 {
+		t.Error("a pod in the network of its node has a sidecar")
+	}
+}
+
+// An app on port 80 leaves that to its own callers: with iptables it calls the mesh as
+// all others do, and without by another port. With iptables nobody else comes in by the
+// app side.
+func TestMeshPort80(t *testing.T) {
+	m := newMesh(t)
+	m.run()
+	on80 := func(name string, annotations ...string) {
+		m.applyText(strings.ReplaceAll(injected("Deployment", "shop", name, annotations...), "3000", "80"))
+	}
+	on80("plain")
+	on80("caught", "injector.tyk.io/interception", "iptables")
+	m.applyText(injected("Deployment", "shop", "echo"))
+	const plain, caught = "Deployment/shop/plain", "Deployment/shop/caught"
+	m.call(200, caught, "http://mesh/echo/x")
+	m.call(200, plain, "http://mesh:8000/echo/x")
+	if a := m.call(200, plain, "http://localhost/x"); a.Workload != plain {
+		t.Errorf("its own port 80 is answered by %+v", a)
+	}
+	for _, from := range []string{plain, caught} {
+		if a := m.call(200, "Deployment/shop/echo", "http://mesh/"+strings.TrimPrefix(from, "Deployment/shop/")+"/x"); a.Workload != from {
+			t.Errorf("%s answers for %s", a.Workload, from)
+		}
+	}
+	if _, err := m.Call(t.Context(), plain, "http://"+m.podIP("shop", "caught")+":8000/echo/x", nil); err == nil {
+		t.Error("another pod uses the app side")
+	}
+}
+
+// Without the webhook, cuegate inject writes the same into manifests.
+func TestMeshInjectedByHand(t *testing.T) {
+	m := newMesh(t)
+	m.run()
+	m.applyText(injected("Deployment", "shop", "sleep"))
+	byHook := m.deployment("sleep").Spec.Template
+	m.deleteWorkload("Deployment", "shop", "sleep")
+	if err := m.client.AdmissionregistrationV1().MutatingWebhookConfigurations().Delete(t.Context(), "cuegate", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	// Until the API server has forgotten the webhook.
+	eventually(t, "made without a sidecar", func() bool {
+		made, err := m.client.AppsV1().Deployments("shop").Create(t.Context(), m.parse(injected("Deployment", "shop", "bare")), metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+		return err == nil && len(made.Spec.Template.Spec.InitContainers) == 0
+	})
+	for _, name := range []string{"sleep", "echo"} {
+		inject := exec.Command(program, "inject", "-f", "-")
+		inject.Stdin = strings.NewReader(injected("Deployment", "shop", name))
+		manifest, err := inject.Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.applyText(string(manifest))
+	}
+	m.call(200, sleepApp, "http://mesh/echo/x")
+	if diff := cmp.Diff(byHook, m.deployment("sleep").Spec.Template); diff != "" {
+		t.Errorf("by hand it is something else (-webhook +hand):\n%s", diff)
+	}
 }
 
 // A controller that starts again finds everything as it should be, and writes nothing.

@@ -12,9 +12,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"net/netip"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -47,20 +45,17 @@ func newMesh(t testing.TB, options ...box.Option) *mesh {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	egress, config := filepath.Join(dir, "egress"), filepath.Join(dir, "egress.json")
-	if err := os.WriteFile(config, []byte(fmt.Sprintf(`{"apiVersion": "apiserver.k8s.io/v1beta1", "kind": "EgressSelectorConfiguration", "egressSelections": [
-		{"name": "cluster", "connection": {"proxyProtocol": "HTTPConnect", "transport": {"uds": {"udsName": %q}}}}]}`, egress)), 0o600); err != nil {
+	egress, err := pods.NewEgress(dir)
+	if err != nil {
 		t.Fatal(err)
 	}
-	m := &mesh{world: newWorld(t, "rbac.yaml", append(options, box.Flags("--egress-selector-config-file="+config))...), key: rand.Text()}
+	m := &mesh{world: newWorld(t, "rbac.yaml", append(options, box.Flags(egress.Flag))...), key: rand.Text()}
 	m.apply("../../deploy/rbac-mesh.yaml")
 	m.apply("../../deploy/webhook.yaml")
-	m.applyText(fmt.Sprintf(`{"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "metadata": {"name": "cuegate-webhook-1", "namespace": "cuegate", "labels": {"kubernetes.io/service-name": "cuegate-webhook"}},
-		"addressType": "IPv4", "ports": [{"name": "https", "port": %d}], "endpoints": [{"addresses": [%q]}]}`, hookAddress.Port(), hookAddress.Addr()))
 	m.applyText("{apiVersion: v1, kind: Namespace, metadata: {name: shop}}")
 	ctx, cancel := context.WithCancel(context.Background())
 	log := &lockedBuffer{}
-	m.Pods, err = pods.Start(ctx, m.client, pods.Options{Keys: []string{m.key}, Egress: egress, Log: slog.New(slog.NewTextHandler(log, nil))})
+	m.Pods, err = pods.Start(ctx, m.client, pods.Options{Keys: []string{m.key}, Egress: egress.Socket, Log: slog.New(slog.NewTextHandler(log, nil))})
 	if err != nil {
 		cancel()
 		t.Fatal(err)
@@ -173,16 +168,20 @@ func (m *mesh) sub(name string, run func(*testing.T)) {
 // pace is between two requests of who makes them all the time, to leave time to others.
 const pace = 2 * time.Millisecond
 
-// hookAddress is what the EndpointSlice of the webhook says, which runs in no pod here.
-var hookAddress = netip.MustParseAddrPort("192.0.2.20:9443")
-
 // run starts a controller that looks after the mesh, pushes to sidecars and serves the
 // webhook, and waits until the API server calls that.
 func (m *mesh) run(args ...string) *controller {
 	m.t.Helper()
 	address := freeAddress(m.t)
-	m.Lead(hookAddress, address)
+	if err := m.Stand(m.t.Context(), "cuegate", "cuegate-webhook", "https", 9443, address); err != nil {
+		m.t.Fatal(err)
+	}
 	c := m.start(append([]string{"--mesh", "--mesh-push", "--webhook", address}, args...)...).ready()
+	m.t.Cleanup(func() {
+		if strings.Contains(c.log.String(), "forbidden") {
+			m.t.Error("the controller lacks a right")
+		}
+	})
 	probe := m.parse(injected("Deployment", "default", "probe"))
 	eventually(m.t, "the webhook called", func() bool {
 		made, err := m.client.AppsV1().Deployments("default").Create(m.t.Context(), probe, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})

@@ -98,16 +98,18 @@ func TestMeshMutualTLS(t *testing.T) {
 	m.keysAreNowhere(c)
 }
 
-// Certificates are replaced while requests go on, and none of these fails.
+// Certificates are replaced, and then their CA, while requests go on, and none of these
+// fails.
 func TestMeshRotation(t *testing.T) {
 	t.Parallel()
 	m := newMesh(t)
-	c := m.run("--bundle", tlsBundle(t, "mtls"), "--mesh-certificate-lifetime", "1m", "--mesh-certificate-overlap", "5s")
+	c := m.run("--bundle", tlsBundle(t, "mtls"), "--mesh-certificate-lifetime", "1m", "--mesh-certificate-overlap", "5s", "--mesh-ca-lifetime", "3m", "--mesh-ca-overlap", "15s")
 	m.applyText(injected("Deployment", "shop", "web"))
 	m.applyText(injected("Deployment", "shop", "echo"))
 	const web = "Deployment/shop/web"
 	m.call(200, web, "http://mesh/echo/x")
 	server, client := m.fingerprint("Deployment/shop/echo"), m.fingerprint("shop/default")
+	authority := m.certificate("Deployment/shop/echo").Leaf.Issuer.String()
 
 	var traffic sync.WaitGroup
 	var stop atomic.Bool
@@ -151,6 +153,19 @@ func TestMeshRotation(t *testing.T) {
 	eventually(t, "the new certificate shown", func() bool {
 		return m.shown(web, "echo-mesh.shop:8080") == m.fingerprint("Deployment/shop/echo")
 	})
+	settle()
+	// The CA is replaced after 135 seconds. These sidecars know the old one alone.
+	within(t, 4*time.Minute, "certificates of the next CA", func() bool {
+		return t.Failed() || m.certificate("Deployment/shop/echo").Leaf.Issuer.String() != authority
+	})
+	eventually(t, "one of them shown", func() bool {
+		return t.Failed() || m.shown(web, "echo-mesh.shop:8080") == m.fingerprint("Deployment/shop/echo")
+	})
+	settle()
+	// And who comes now trusts the one as well as the other.
+	m.applyText(injected("Deployment", "shop", "late"))
+	m.call(200, "Deployment/shop/late", "http://mesh/echo/x")
+	m.call(200, web, "http://mesh/late/x")
 	settle()
 	if _, all := c.get("/metrics"); strings.Contains(all, "\ncuegate_mesh_failures_total{") {
 		t.Error("the keeper of certificates failed at something")

@@ -272,9 +272,9 @@ func TestMeshWebhookRotation(t *testing.T) {
 	more, stop := m.load("shop")
 	defer stop()
 	more()
-	before := m.shown("", hookAddress.String())
+	before := m.shown("", "cuegate-webhook.cuegate:443")
 	within(t, 2*time.Minute, "another certificate shown", func() bool {
-		now := m.shown("", hookAddress.String())
+		now := m.shown("", "cuegate-webhook.cuegate:443")
 		return t.Failed() || now != "" && now != before
 	})
 	more()

@@ -11,9 +11,9 @@
 //
 // The table of addresses is in network.go, which also finds the pods of a Service by the
 // EndpointSlices of the API server. Who is in no pod comes in by a proxy (proxy.go): a
-// program with HTTP_PROXY=Pods.Proxy() reaches http://10.128.0.2:9696, and an API server
-// with Options.Egress the Services of webhooks. The other way round, Pods.Lead has an
-// address of the pod network lead to a program outside.
+// program with HTTP_PROXY=Pods.Proxy() reaches http://10.128.0.2:9696. An API server comes
+// in by a unix socket, to call a webhook by its Service, and the webhook may stand behind
+// that without a pod (egress.go).
 //
 // What a sidecar is comes from its container: the ports and the secret from the
 // environment, read from the API server; what it trusts from the ConfigMap that is

@@ -213,12 +213,11 @@ func (n *network) find(host string, port uint16, namespace string) (netip.AddrPo
 	return netip.AddrPortFrom(ip, port), nil
 }
 
-// Lead has an address of the pod network lead to one of loopback: for what stands in an
-// EndpointSlice and runs in no pod.
-func (p *Pods) Lead(from netip.AddrPort, loopback string) {
-	p.network.mu.Lock()
-	defer p.network.mu.Unlock()
-	p.network.open[from] = loopback
+// lead has an address lead to one of loopback.
+func (n *network) lead(from netip.AddrPort, loopback string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.open[from] = loopback
 }
 
 // Dialer connects as an app in a pod of the workload does, the next one each time; from

@@ -28,9 +28,8 @@ type Options struct {
 	// ReloadTick is how often they take reloads; 50 ms where it is 0, and a second in
 	// a real gateway.
 	ReloadTick time.Duration
-	// Egress is the path of a unix socket to listen at: a proxy as Proxy is, for the API
-	// server, which takes it for its calls to webhooks (--egress-selector-config-file).
-	// None where it is "".
+	// Egress is the path of a unix socket by which the API server comes in: that of
+	// NewEgress. None where it is "".
 	Egress string
 	// Log gets what goes wrong in pods. May be nil.
 	Log *slog.Logger
@@ -75,11 +74,12 @@ func Start(ctx context.Context, client kubernetes.Interface, o Options) (*Pods, 
 	if err != nil {
 		return nil, err
 	}
-	if p.proxy, err = p.serveProxy(ctx, "tcp", "127.0.0.1:0"); err != nil {
+	all := proxy{p, p.network.dial, hangUp}
+	if p.proxy, err = all.serve(ctx, "tcp", "127.0.0.1:0"); err != nil {
 		return nil, err
 	}
 	if o.Egress != "" {
-		if _, err := p.serveProxy(ctx, "unix", o.Egress); err != nil {
+		if _, err := all.serve(ctx, "unix", o.Egress); err != nil {
 			return nil, err
 		}
 	}

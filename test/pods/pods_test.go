@@ -9,9 +9,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/netip"
 	"net/url"
-	"path/filepath"
+	"os"
 	"runtime"
 	"slices"
 	"strings"
@@ -49,8 +48,16 @@ func start(t *testing.T, objects ...kuberuntime.Object) *rig {
 	)
 	client := fake.NewClientset(objects...)
 	ctx, cancel := context.WithCancel(t.Context())
-	egress := filepath.Join(t.TempDir(), "egress")
-	p, err := Start(ctx, client, Options{Keys: []string{"key"}, ReloadTick: time.Millisecond, Egress: egress})
+	dir, err := os.MkdirTemp("", "pods-") // t.TempDir has long names
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	egress, err := NewEgress(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := Start(ctx, client, Options{Keys: []string{"key"}, ReloadTick: time.Millisecond, Egress: egress.Socket})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,7 +68,7 @@ func start(t *testing.T, objects ...kuberuntime.Object) *rig {
 	}
 	transport := &http.Transport{Proxy: http.ProxyURL(proxy)}
 	t.Cleanup(transport.CloseIdleConnections)
-	return &rig{t, p, client, &http.Client{Transport: transport}, egress, cancel}
+	return &rig{t, p, client, &http.Client{Transport: transport}, egress.Socket, cancel}
 }
 
 func meshSecret() *corev1.Secret {
@@ -227,6 +234,32 @@ func TestCall(t *testing.T) {
 	r.answers("200 echo-5d4f-x", "Deployment/shop/sleep", "http://mesh/echo/x", http.Header{"Authorization": {"key"}})
 }
 
+// By a proxy somebody asks as an app does.
+func TestProxyFrom(t *testing.T) {
+	r := start(t, meshSecret())
+	r.mesh("http://echo-mesh.shop:8080")
+	r.inbound()
+	from, err := r.ProxyFrom(t.Context(), "Deployment/shop/sleep")
+	if err != nil {
+		t.Fatal(err)
+	}
+	u, err := url.Parse(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	transport := &http.Transport{Proxy: http.ProxyURL(u)}
+	defer transport.CloseIdleConnections()
+	for address, want := range map[string]string{"http://mesh/echo/x": "200 echo-5d4f-x", "http://nobody/x": "502 "} {
+		resp, err := (&http.Client{Transport: transport}).Get(address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a, err := readAnswer(resp); err != nil || fmt.Sprint(a.Status, " ", a.Pod) != want {
+			t.Errorf("%s answers %+v, %v", address, a, err)
+		}
+	}
+}
+
 // The ports of a sidecar are for one thing each.
 func TestPortsOfSidecar(t *testing.T) {
 	r := start(t, meshSecret())
@@ -373,12 +406,22 @@ func TestTunnel(t *testing.T) {
 func TestEgress(t *testing.T) {
 	hook := service("hook", 443)
 	hook.Spec.ClusterIP = "10.0.0.9"
-	r := start(t, hook, slice("hook", 9443, "192.0.2.9"))
+	r := start(t, hook)
 	server := httptest.NewServer(app("hook", "hook"))
 	defer server.Close()
-	r.Lead(netip.MustParseAddrPort("192.0.2.9:9443"), strings.TrimPrefix(server.URL, "http://"))
+	for _, loopback := range []string{"127.0.0.1:1", strings.TrimPrefix(server.URL, "http://")} { // the last counts
+		if err := r.Stand(t.Context(), "shop", "hook", "mesh", 9443, loopback); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var last string
+	eventually(t, "the Service leads there", func() bool {
+		_, err := r.Call(t.Context(), "", "http://10.0.0.9:443/x", nil)
+		last = fmt.Sprint(err)
+		return err == nil
+	}, &last)
 	for address, want := range map[string]int{
-		"10.0.0.9:443": 200, "192.0.2.9:9443": 200, strings.TrimPrefix(server.URL, "http://"): 200, "10.0.0.9:80": 502,
+		"10.0.0.9:443": 200, "192.0.2.20:9443": 200, strings.TrimPrefix(server.URL, "http://"): 200, "10.0.0.9:80": 502,
 	} {
 		c, err := net.Dial("unix", r.egress)
 		if err != nil {

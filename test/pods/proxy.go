@@ -9,25 +9,44 @@ import (
 	"sync"
 )
 
-// serveProxy opens a proxy to the pods until ctx ends, and gives its URL.
-func (p *Pods) serveProxy(ctx context.Context, network, address string) (string, error) {
+// proxy leads to pods and Services. Its calls come from outside all pods, or from one.
+type proxy struct {
+	pods *Pods
+	dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// failed answers a request that gets through to nobody.
+	failed func(http.ResponseWriter, *http.Request, error)
+}
+
+// hangUp is how a caller finds it where nobody listens: a connection that breaks.
+func hangUp(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) }
+
+// explain is for people.
+func explain(w http.ResponseWriter, _ *http.Request, err error) {
+	http.Error(w, err.Error(), http.StatusBadGateway)
+}
+
+// ProxyFrom opens a proxy on loopback until ctx ends, and gives its URL. Who uses it asks
+// as an app in a pod of the workload does:
+//
+//	curl -x URL http://mesh/echo
+func (p *Pods) ProxyFrom(ctx context.Context, workload string) (string, error) {
+	return proxy{p, p.Dialer(workload), explain}.serve(ctx, "tcp", "127.0.0.1:0")
+}
+
+// serve opens the proxy until ctx ends, and gives its URL.
+func (x proxy) serve(ctx context.Context, network, address string) (string, error) {
 	l, err := net.Listen(network, address)
 	if err != nil {
 		return "", err
 	}
-	transport := &http.Transport{DialContext: p.network.dial, MaxIdleConnsPerHost: 10}
-	forward := &httputil.ReverseProxy{
-		Rewrite:   func(*httputil.ProxyRequest) {},
-		Transport: transport,
-		// Nobody listens there: what the caller sees is a connection that breaks.
-		ErrorHandler: func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) },
-	}
-	serve(ctx, &p.running, l, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	transport := &http.Transport{DialContext: x.dial, MaxIdleConnsPerHost: 10}
+	forward := &httputil.ReverseProxy{Rewrite: func(*httputil.ProxyRequest) {}, Transport: transport, ErrorHandler: x.failed}
+	serve(ctx, &x.pods.running, l, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case r.Method == http.MethodConnect:
-			p.running.Add(1) // a server does not wait for what was hijacked
-			defer p.running.Done()
-			p.tunnel(ctx, w, r)
+			x.pods.running.Add(1) // a server does not wait for what was hijacked
+			defer x.pods.running.Done()
+			x.tunnel(ctx, w, r)
 		case r.URL.Host == "":
 			http.Error(w, "This is a proxy.", http.StatusBadRequest)
 		default:
@@ -39,8 +58,8 @@ func (p *Pods) serveProxy(ctx context.Context, network, address string) (string,
 }
 
 // tunnel joins a caller with an address until one of both closes, or ctx ends.
-func (p *Pods) tunnel(ctx context.Context, w http.ResponseWriter, r *http.Request) {
-	upstream, err := p.network.dial(r.Context(), "tcp", r.Host)
+func (x proxy) tunnel(ctx context.Context, w http.ResponseWriter, r *http.Request) {
+	upstream, err := x.dial(r.Context(), "tcp", r.Host)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadGateway)
 		return
