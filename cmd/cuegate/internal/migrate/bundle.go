@@ -69,7 +69,7 @@ func convert(d *definition, files []File) *Conversion {
 	taken := map[string]bool{}
 	for _, x := range c.sources.order {
 		doc, err := readJSON(codes[x.name])
-		if _, isObject := doc.(*object); called[x.name] && (err != nil || !isObject) {
+		if called[x.name] && (err != nil || !d.isAPI(doc)) {
 			c.Fragments = append(c.Fragments, x.name)
 			continue
 		}
@@ -84,6 +84,20 @@ func convert(d *definition, files []File) *Conversion {
 		}
 	}
 	return c
+}
+
+// isAPI tells whether any field of a document is one that an API definition has.
+func (d *definition) isAPI(doc any) bool {
+	o, ok := doc.(*object)
+	found := false
+	if ok {
+		collect(o.entries, nil, nil, func(key string, _ *occurrence) {
+			_, unknown := d.unknown([]string{key})
+			_, folded := d.folded(nil, key)
+			found = found || !unknown || folded
+		})
+	}
+	return found
 }
 
 func newWriter(d *definition, all *sources, name string, code []step) *writer {

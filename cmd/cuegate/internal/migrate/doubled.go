@@ -15,12 +15,16 @@ type occurrence struct {
 	index int
 }
 
-// lastOnes gives entries of which at most one of each name is there at a time.
-func (w *writer) lastOnes(entries []any) []any {
+// lastOnes gives entries, of an object at the path, of which at most one of each name is
+// there at a time.
+func (w *writer) lastOnes(path []string, entries []any) []any {
 	entries = cloneEntries(entries)
 	found := map[string][]*occurrence{}
 	var order []string
 	collect(entries, nil, nil, func(key string, o *occurrence) {
+		if name, ok := w.folded(path, key); ok {
+			key = name
+		}
 		if found[key] == nil {
 			order = append(order, key)
 		}

@@ -277,7 +277,7 @@ func TestMutatedTemplates(t *testing.T) {
 
 // mutate changes a text in some places.
 func (s *scribe) mutate(text string) string {
-	for range s.n(4) {
+	for range s.n([]int{4, 10}[s.n(2)]) {
 		i, j := s.n(len(text)+1), s.n(len(text)+1)
 		if i > j {
 			i, j = j, i

@@ -2,6 +2,7 @@ package migrate
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -98,11 +99,17 @@ func (p *Proof) lines(inputs int) []string {
 // builtins are the names of the built-in templates.
 var builtins = []string{"default", "legacy", "tokenAuth", "jwt", "basicAuth", "oauth2", "mutualTLS", "inbound", "mesh"}
 
+// locked matches a template that asks for credentials, unless an annotation says otherwise.
+var locked = regexp.MustCompile(`(?m)^\t\tuse_keyless: +\*false \|`)
+
 // advice says what the person who moves should know about the names of templates.
 func (c *Conversion) advice() []string {
 	var lines []string
 	mesh := map[string]string{}
 	for _, t := range c.Templates {
+		if locked.Match(t.Text) {
+			lines = append(lines, fmt.Sprintf("%s: note: as before, an annotation may set use_keyless to true; write `use_keyless: false` in %s, and none can", t.Name, t.File))
+		}
 		switch {
 		case slices.Contains(builtins, t.Name):
 			lines = append(lines, fmt.Sprintf("%s: note: it takes the place of the built-in template of this name", t.Name))

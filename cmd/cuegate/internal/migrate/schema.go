@@ -60,13 +60,16 @@ func (d *definition) unknown(path []string) (nearest string, is bool) {
 	return v.Nearest, true
 }
 
-// folded finds the field that encoding/json took a key for: it does not mind capitals.
+// folded finds the field that encoding/json took a key for that is none: it does not mind
+// capitals.
 func (d *definition) folded(path []string, key string) (string, bool) {
+	isField := func(name string) bool {
+		_, unknown := d.unknown(append(slices.Clone(path), name))
+		return !unknown
+	}
 	for _, name := range d.names {
-		if name != key && strings.EqualFold(name, key) {
-			if _, unknown := d.unknown(append(slices.Clone(path), name)); !unknown {
-				return name, true
-			}
+		if name != key && strings.EqualFold(name, key) && isField(name) && !isField(key) {
+			return name, true
 		}
 	}
 	return "", false
