@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -69,9 +70,7 @@ func TestShadowBundle(t *testing.T) {
 	w := newWorld(t, "rbac.yaml")
 	w.cafes(2)
 	dir := t.TempDir()
-	for name, text := range map[string]string{
-		"cue.mod/module.cue": "module: \"example.com/bundle@v0\"\nlanguage: version: \"v0.17.0\"\n",
-		"templates/default.cue": `package templates
+	writeBundle(t, dir, map[string]string{"templates/default.cue": `package templates
 
 import "github.com/cuegate/cuegate/cue/template"
 
@@ -79,15 +78,7 @@ templates: default: template.#Base & {
 	in: _
 	api: use_keyless: false
 }
-`,
-	} {
-		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o700); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
+`})
 	c := w.start("--shadow-bundle", dir).ready()
 	w.gateway.serves("cafe-1.example.com", "/", "http://web.shop:80")
 	eventually(t, "the differences counted", func() bool { return c.metric(`cuegate_shadow_differences{kind="definitions"}`) == "2" })
@@ -96,5 +87,55 @@ templates: default: template.#Base & {
 	}
 	if status, _ := w.gateway.get("cafe-1.example.com", "/"); status != 200 {
 		t.Errorf("the shadow is served: %d", status)
+	}
+}
+
+// With a Dashboard each sidecar asks that for the definitions of its tags: the Dashboard
+// has those, and no others, as long as the workload is there.
+func TestMeshDashboard(t *testing.T) {
+	m := newMesh(t)
+	d := dashboardtest.New(dashboardtest.Config{Key: m.gateway.secret, OrgID: "default"})
+	server := httptest.NewServer(d)
+	t.Cleanup(server.Close)
+	dir := t.TempDir()
+	writeBundle(t, dir, map[string]string{"templates/sidecar.cue": `package templates
+
+import "github.com/cuegate/cuegate/cue/sidecar"
+
+inject: sidecar.#Sidecar & {config: edition: "dashboard"}
+`})
+	m.runWith([]string{"--dashboard", server.URL}, "--bundle", dir)
+	m.applyText(injected("Deployment", "shop", "echo"))
+	tags := func() []string {
+		var all []string
+		for _, api := range d.APIs() {
+			all = append(all, gjson.GetBytes(api, "tags.0").String())
+		}
+		slices.Sort(all)
+		return all
+	}
+	eventually(t, "both definitions on the Dashboard", func() bool { return slices.Equal(tags(), []string{"mesh", "shop.echo"}) })
+	env := map[string]string{}
+	for _, e := range m.deployment("echo").Spec.Template.Spec.InitContainers[0].Env {
+		env[e.Name] = e.Value
+	}
+	if env["TYK_GW_USEDBAPPCONFIGS"] != "true" || env["TYK_GW_DBAPPCONFOPTIONS_TAGS"] != "mesh,shop.echo" {
+		t.Errorf("the sidecar is set up with %v", env)
+	}
+	m.deleteWorkload("Deployment", "shop", "echo")
+	eventually(t, "gone from the Dashboard", func() bool { return len(tags()) == 0 })
+}
+
+// writeBundle writes the files of a bundle into a folder.
+func writeBundle(t testing.TB, dir string, files map[string]string) {
+	t.Helper()
+	files["cue.mod/module.cue"] = "module: \"example.com/bundle@v0\"\nlanguage: version: \"v0.17.0\"\n"
+	for name, text := range files {
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

@@ -284,6 +284,23 @@ func TestMeshRestart(t *testing.T) {
 	}
 }
 
+// When the controller that leads is killed, the one beside it goes on.
+func TestMeshFailover(t *testing.T) {
+	m := newMesh(t)
+	first := m.run()
+	m.applyText(injected("Deployment", "shop", "sleep"))
+	m.applyText(injected("Deployment", "shop", "echo"))
+	m.call(200, sleepApp, "http://mesh/echo/x")
+	m.run()
+	first.kill()
+	m.call(200, sleepApp, "http://mesh/echo/x")
+	m.applyText(injected("Deployment", "shop", "other"))
+	m.call(200, sleepApp, "http://mesh/other/x")
+	m.deleteWorkload("Deployment", "shop", "echo")
+	m.call(404, sleepApp, "http://mesh/echo/x")
+	m.noService("shop", "echo-mesh")
+}
+
 // A sidecar that lost what it had gets it again.
 func TestMeshSidecarLosesAll(t *testing.T) {
 	m := newMesh(t)

@@ -172,11 +172,17 @@ const pace = 2 * time.Millisecond
 // webhook, and waits until the API server calls that.
 func (m *mesh) run(args ...string) *controller {
 	m.t.Helper()
+	return m.runWith([]string{"--mesh-push"}, args...)
+}
+
+// runWith is run, pushing elsewhere.
+func (m *mesh) runWith(push []string, args ...string) *controller {
+	m.t.Helper()
 	address := freeAddress(m.t)
 	if err := m.Stand(m.t.Context(), "cuegate", "cuegate-webhook", "https", 9443, address); err != nil {
 		m.t.Fatal(err)
 	}
-	c := m.start(append([]string{"--mesh", "--mesh-push", "--webhook", address}, args...)...).ready()
+	c := m.start(slices.Concat([]string{"--mesh", "--webhook", address}, push, args)...).ready()
 	m.t.Cleanup(func() {
 		if strings.Contains(c.log.String(), "forbidden") {
 			m.t.Error("the controller lacks a right")

@@ -7,14 +7,13 @@ import (
 	"crypto/x509"
 	"io"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/tidwall/gjson"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
@@ -23,12 +22,7 @@ import (
 func tlsBundle(t *testing.T, mode string) string {
 	t.Helper()
 	dir := t.TempDir()
-	if err := os.MkdirAll(filepath.Join(dir, "policies"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, "policies", "data.yaml"), []byte("settings: {mesh: {tls: \""+mode+"\"}}\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	writeBundle(t, dir, map[string]string{"policies/data.yaml": "settings: {mesh: {tls: \"" + mode + "\"}}\n"})
 	return dir
 }
 
@@ -96,6 +90,40 @@ func TestMeshMutualTLS(t *testing.T) {
 	})
 	m.call(200, web, "http://mesh/echo/x")
 	m.keysAreNowhere(c)
+}
+
+// A pod that says it has the sidecar of somebody in another namespace gets nothing of
+// his: a tag brings private keys with it.
+func TestMeshThief(t *testing.T) {
+	m := newMesh(t)
+	m.run("--bundle", tlsBundle(t, "mtls"))
+	m.applyText(injected("Deployment", "shop", "web", "injector.tyk.io/group", "front"))
+	m.applyText(injected("Deployment", "shop", "echo", "injector.tyk.io/caller-access-groups", "front"))
+	m.applyText(injected("Deployment", "evil", "honest"))
+	m.call(200, "Deployment/shop/web", "http://mesh/echo/x")
+	m.call(404, "Deployment/evil/honest", "http://mesh/echo/x")
+	honest := m.podsOf("evil", "honest")[0]
+	thief := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "thief", Labels: honest.Labels, Annotations: map[string]string{
+		"injector.tyk.io/status": `{"tags": ["mesh", "mesh.evil.default", "mesh.shop.front", "shop.echo"], "names": {"labels": ["cuegate.dev/sidecar"]}}`,
+	}}, Spec: honest.Spec}
+	thief.Labels["app"] = "thief"
+	delete(thief.Labels, "pod-template-hash")
+	thief.Spec.NodeName = ""
+	if _, err := m.client.CoreV1().Pods("evil").Create(t.Context(), thief, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the thief is given something", func() bool {
+		all := m.Sidecars("Pod/evil/thief")
+		return len(all) == 1 && len(all[0].Files.Files()) > 0
+	})
+	m.applyText(injected("Deployment", "evil", "later")) // when that is there, all else is as well
+	m.call(200, "Pod/evil/thief", "http://mesh/later/x")
+	for name, file := range m.Sidecars("Pod/evil/thief")[0].Files.Files() {
+		if tag := gjson.GetBytes(file, "tags.0").String(); tag != "mesh.evil.default" {
+			t.Errorf("the thief has %s with the tag %s", name, tag)
+		}
+	}
+	m.call(404, "Pod/evil/thief", "http://mesh/echo/x")
 }
 
 // Certificates are replaced, and then their CA, while requests go on, and none of these
