@@ -46,8 +46,10 @@ type step struct {
 	els, end int
 }
 
-// maxCode bounds the steps, and maxCalls the templates that one calls through another.
+// maxNodes bounds the nodes that are followed, maxCode the steps that come of them, and
+// maxCalls the templates that one calls through another.
 const (
+	maxNodes = 50000
 	maxCode  = 50000
 	maxCalls = 50
 )
@@ -58,8 +60,8 @@ type follower struct {
 	code []step
 	// calls are the names of the templates that are followed.
 	calls []string
-	// loops counts them, for their numbers.
-	loops *int
+	// nodes counts those that were followed, and loops the loops, for their numbers.
+	nodes, loops int
 	// inlined are the templates that were called.
 	inlined map[string]bool
 }
@@ -70,7 +72,6 @@ func follow(all *sources, d *defined) ([]step, map[string]bool) {
 	f := &follower{
 		frame:   frame{sources: all, src: d.src, dot: rootExpr, vars: []variable{{"$", rootExpr}}},
 		calls:   []string{d.name},
-		loops:   new(int),
 		inlined: map[string]bool{},
 	}
 	f.list(d.tree.Root)
@@ -91,7 +92,7 @@ func (f *follower) list(l *parse.ListNode) {
 		return
 	}
 	for _, n := range l.Nodes {
-		if len(f.code) > maxCode {
+		if f.nodes++; f.nodes > maxNodes || len(f.code) > maxCode {
 			f.stuck(f.place(n), "the template grows beyond any use by the templates that it calls")
 			return
 		}
@@ -237,8 +238,8 @@ func (f *follower) rangeOver(n *parse.RangeNode) {
 		f.stuck(at, "the original fails here: range cannot go over "+list.kind.String())
 		return
 	}
-	*f.loops++
-	l := &loop{id: *f.loops, list: list}
+	f.loops++
+	l := &loop{id: f.loops, list: list}
 	body := withoutContinue(n.List)
 	first := false
 	if body, first = untilBreak(body); first {

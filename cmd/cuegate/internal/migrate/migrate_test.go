@@ -259,6 +259,31 @@ func TestBrokenFiles(t *testing.T) {
 	}
 }
 
+// TestBounds: what would grow without end ends in a sentence.
+func TestBounds(t *testing.T) {
+	twice := ""
+	for n := range 49 {
+		twice += fmt.Sprintf("{{ define \"c%d\" }}{{ template \"c%d\" . }}{{ template \"c%d\" . }}{{ end }}", n, n+1, n+1)
+	}
+	crossing, doubled := "", ""
+	for n := range 24 {
+		crossing += fmt.Sprintf(` "a": {{ if eq .Name "x%d" }}{ "b": 1{{ else }}{ "c": 2{{ end }},`, n)
+		doubled += fmt.Sprintf(`{{ if eq .Name "x%d" }}{{ $x = print $x $x .Name }}{{ end }}`, n)
+	}
+	stories := []struct{ text, want string }{
+		{`{{ define "t" }}{{ template "c0" . }}{{ end }}` + twice + `{{ define "c49" }}{{ end }}`, "the template grows beyond any use"},
+		{`{{ define "t" }}{ ` + crossing + ` "z": 1` + strings.Repeat("}", 25) + `{{ end }}`, "too many conditions cross each other here"},
+		{`{{ define "t" }}{{ $x := "" }}` + doubled + `{ "name": "{{ $x }}" }{{ end }}`, "the expression grows beyond any use"},
+		{`{{ define "t" }}` + strings.Repeat(`{"a":`, 300) + "1" + strings.Repeat("}", 300) + `{{ end }}`, "the JSON is more than 200 deep"},
+	}
+	for _, s := range stories {
+		c := convert(builtinDefinition(t), []File{{Name: "f.json", Data: []byte(s.text)}})
+		if !slices.ContainsFunc(c.Findings, func(f Finding) bool { return f.Kind == Unconverted && strings.Contains(f.Message, s.want) }) {
+			t.Errorf("nothing says %q", s.want)
+		}
+	}
+}
+
 // TestProofFinds: a conversion that is not the same as its original does not pass.
 func TestProofFinds(t *testing.T) {
 	file := File{Name: "f.json", Data: []byte(`{{ define "t" }}{ "name": "{{ .Name }}", "use_keyless": {{ if eq .Org "rare" }}false{{ else }}true{{ end }}, "proxy": { "listen_path": "{{ .ListenPath }}" } }{{ end }}`)}

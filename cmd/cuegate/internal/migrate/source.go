@@ -39,12 +39,26 @@ func (p place) String() string {
 // source is the text that templates were parsed from.
 type source struct {
 	name, text string
+	// lines are the offsets at which they begin.
+	lines []int
+}
+
+func newSource(name, text string) *source {
+	s := &source{name: name, text: text, lines: []int{0}}
+	for i := range len(text) {
+		if text[i] == '\n' {
+			s.lines = append(s.lines, i+1)
+		}
+	}
+	return s
 }
 
 func (s *source) at(offset int) place {
-	offset = min(max(offset, 0), len(s.text))
-	before := s.text[:offset]
-	return place{s.name, strings.Count(before, "\n") + 1, offset - strings.LastIndexByte(before, '\n')}
+	i, ok := slices.BinarySearch(s.lines, offset)
+	if !ok {
+		i--
+	}
+	return place{s.name, i + 1, offset - s.lines[i] + 1}
 }
 
 // defined is one template.
@@ -71,7 +85,7 @@ func readSources(files []File) (*sources, []Finding) {
 	all := &sources{templates: map[string]*defined{}}
 	var findings []Finding
 	for _, f := range files {
-		src := &source{name: filepath.ToSlash(f.Name), text: string(f.Data)}
+		src := newSource(filepath.ToSlash(f.Name), string(f.Data))
 		trees := map[string]*parse.Tree{}
 		base := filepath.Base(f.Name)
 		t := parse.New(base)
