@@ -75,25 +75,59 @@ deny contains reason if {
 
 # METADATA
 # title: The namespace is not in the watch list
+# description: settings.watch.namespaces names other namespaces only.
 # custom:
 #   id: namespace-not-watched
 # labels:
 #   id: namespace-not-watched
 ignore contains reason if {
 	asked
-	not watched
+	not own.namespace_watched(input.object.namespace)
 	reason := {
 		"id": "namespace-not-watched",
-		"msg": sprintf("Namespace %q, or the workload by its labels, is not among those that Cuegate watches.", [input.object.namespace]),
+		"msg": sprintf("Namespace %q is not among the namespaces that Cuegate watches.", [input.object.namespace]),
 		"field": "metadata.namespace",
 		"fix": "Move the object to a watched namespace, or ask the platform team to watch this one.",
 	}
 }
 
-watched if {
-	own.namespace_watched(input.object.namespace)
-	own.namespace_labels_watched(input.namespace.labels)
-	own.labels_watched(input.object.labels)
+# METADATA
+# title: The namespace lacks a label
+# description: The namespace lacks a label of settings.watch.namespaceLabels.
+# custom:
+#   id: namespace-not-watched
+# labels:
+#   id: namespace-not-watched
+ignore contains reason if {
+	asked
+	not own.namespace_labels_watched(input.namespace.labels)
+	reason := {
+		"id": "namespace-not-watched",
+		"msg": sprintf("Namespace %q does not carry the labels of the namespaces that Cuegate watches: %s.", [
+			input.object.namespace,
+			own.label_list(data.settings.watch.namespaceLabels),
+		]),
+		"field": "metadata.namespace",
+		"fix": "Ask the platform team to label the namespace.",
+	}
+}
+
+# METADATA
+# title: The object lacks a label
+# description: The object lacks a label of settings.watch.labels.
+# custom:
+#   id: labels-not-watched
+# labels:
+#   id: labels-not-watched
+ignore contains reason if {
+	asked
+	not own.labels_watched(input.object.labels)
+	reason := {
+		"id": "labels-not-watched",
+		"msg": sprintf("The object does not carry the labels of the objects that Cuegate watches: %s.", [own.label_list(data.settings.watch.labels)]),
+		"field": "metadata.labels",
+		"fix": "Add the labels to the object.",
+	}
 }
 
 # METADATA
@@ -110,7 +144,7 @@ ignore contains reason if {
 		"id": "namespace-excluded",
 		"msg": sprintf("Namespace %q has no part in the mesh.", [input.object.namespace]),
 		"field": "metadata.namespace",
-		"fix": "Move the workload to another namespace.",
+		"fix": "Move the object to another namespace.",
 	}
 }
 

@@ -8,7 +8,7 @@ package cuegate.mesh
 # scope: document
 callers := sort(input.workload.callers) if {
 	input.workload.callers
-} else := sort([whole(name) | some name in data.settings.mesh.callers])
+} else := sort({whole(name) | some name in data.settings.mesh.callers})
 
 whole(name) := name if contains(name, "/")
 

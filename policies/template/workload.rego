@@ -54,12 +54,17 @@ first_for[role] := best if {
 	best := max([[candidate.weight, candidate.template] | some candidate in candidates; fits(candidate, role)])
 }
 
-tied_for contains role if {
+winners_for[role] contains candidate if {
 	some role, best in first_for
 	some candidate in candidates
 	fits(candidate, role)
 	candidate.weight == best[0]
-	candidate.template != best[1]
+}
+
+tied_for contains role if {
+	some role, best in first_for
+	some winner in winners_for[role]
+	winner.template != best[1]
 }
 
 # METADATA
@@ -72,35 +77,43 @@ chosen_for[role] := best[1] if {
 	not role in tied_for
 }
 
+# METADATA
+# title: Two templates for one definition
+# custom:
+#   id: template-tie
+# labels:
+#   id: template-tie
 deny contains reason if {
 	some role in tied_for
-	best := first_for[role]
-	asked := {sprintf("%q (rule %s)", [candidate.template, candidate.id]) |
-		some candidate in candidates
-		fits(candidate, role)
-		candidate.weight == best[0]
-	}
-	reason := {
-		"id": "template-tie",
-		"msg": sprintf("Different templates are asked for with the same weight: %s.", [concat(", ", sort(asked))]),
-		"fix": "Leave one of them.",
-	}
+	asked := {sprintf("%q (rule %s)", [winner.template, winner.id]) | some winner in winners_for[role]}
+	reason := object.union(
+		{
+			"id": "template-tie",
+			"msg": sprintf("Different templates for %s are asked for with the same weight: %s.", [role, concat(", ", sort(asked))]),
+			"fix": "Leave one of them.",
+		},
+		fields({winner.field | some winner in winners_for[role]}),
+	)
 }
 
+# METADATA
+# title: No such template for a definition
+# custom:
+#   id: template-unknown
+# labels:
+#   id: template-unknown
 deny contains reason if {
 	some role, best in first_for
 	not role in tied_for
 	not best[1] in input.templates
-	some candidate in candidates
-	fits(candidate, role)
-	candidate.weight == best[0]
+	some winner in winners_for[role]
 	reason := object.union(
 		{
 			"id": "template-unknown",
-			"msg": sprintf("%s There is no such template.", [candidate.msg]),
-			"fix": sprintf("Use one of these: %s.", [concat(", ", suggestions(candidate.template))]),
-			"rule": candidate.id,
+			"msg": sprintf("%s There is no such template.", [winner.msg]),
+			"fix": sprintf("Use one of these: %s.", [concat(", ", suggestions(winner.template))]),
+			"rule": winner.id,
 		},
-		fields({f | f := candidate.field}),
+		fields({f | f := winner.field}),
 	)
 }
