@@ -25,7 +25,7 @@ import (
 )
 
 // selfSigned gives PEM of a certificate for tea.example.com, and its DER.
-func selfSigned(t *testing.T, key crypto.Signer) (cert, der []byte) {
+func selfSigned(t testing.TB, key crypto.Signer) (cert, der []byte) {
 	t.Helper()
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: "tea.example.com"},
@@ -38,7 +38,7 @@ func selfSigned(t *testing.T, key crypto.Signer) (cert, der []byte) {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), der
 }
 
-func keyPEM(t *testing.T, kind string, key crypto.Signer) []byte {
+func keyPEM(t testing.TB, kind string, key crypto.Signer) []byte {
 	t.Helper()
 	var der []byte
 	var err error

@@ -172,7 +172,7 @@ func checkMark(t *testing.T, o engine.Object, def engine.Definition, doc map[str
 	}
 }
 
-func decodeNumbers(t *testing.T, raw []byte) map[string]any {
+func decodeNumbers(t testing.TB, raw []byte) map[string]any {
 	t.Helper()
 	dec := json.NewDecoder(bytes.NewReader(raw))
 	dec.UseNumber()

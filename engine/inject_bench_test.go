@@ -23,6 +23,9 @@ func stored(tb testing.TB, i int) engine.Object {
 	return workload(tb, text)
 }
 
+// benchWorkloads is how many distinct workloads are injected in turn.
+const benchWorkloads = 4096
+
 // inject is what happens to a workload between the webhook's door and its answer.
 func inject(tb testing.TB, e *engine.Engine, o engine.Object, around engine.Cluster) []byte {
 	d, _, err := e.Decide(context.Background(), o, around)
@@ -47,13 +50,10 @@ func BenchmarkInject(b *testing.B) {
 		{"dashboard", "", `config: edition: "dashboard"`},
 		{"iptables", "interception: iptables", ""},
 	} {
-		if mode.name == "mtls" {
-			continue
-		}
 		e := meshEngine(b, mode.settings, mode.sidecar)
 		around := meshCluster(b)
 		b.Run(mode.name+"/distinct", func(b *testing.B) {
-			objects := make([]engine.Object, 4096)
+			objects := make([]engine.Object, benchWorkloads)
 			for i := range objects {
 				objects[i] = stored(b, i)
 			}

@@ -103,10 +103,6 @@ func (e *Engine) readMeshRoutes(d *draft) []Reason {
 	if problem != "" {
 		return []Reason{{ID: "route-invalid", Field: d.workload.annotationField(routeAnnotation), Msg: fmt.Sprintf("The route %q cannot be served: %s.", clip(w.Route), problem), Fix: `Write a path such as "/sleep".`}}
 	}
-	if o.Namespace == roleMesh && strings.Contains(o.Name, ".") {
-		// Its tag would be that of a group of another namespace.
-		return []Reason{{ID: "name-unsupported", Field: "metadata.name", Msg: fmt.Sprintf("In a namespace called %q no workload of the mesh may have a dot in its name.", o.Namespace), Fix: "Rename it."}}
-	}
 	service := dnsName(o.Name) + meshSuffix
 	host := service + "." + o.Namespace
 	for _, f := range []RouteFacts{

@@ -80,6 +80,9 @@ func (e *Engine) readOverrides(d *draft) []Reason {
 		found, r := parseAnnotation(k, annotations[k])
 		if d.workload != nil {
 			found = byRole(found)
+			for _, o := range found {
+				r = cmp.Or(r, checkPath(o.path))
+			}
 		}
 		if r == nil {
 			r = e.checkOverrides(found)
