@@ -93,6 +93,7 @@ templates: default: template.#Base & {
 // With a Dashboard each sidecar asks that for the definitions of its tags: the Dashboard
 // has those, and no others, as long as the workload is there.
 func TestMeshDashboard(t *testing.T) {
+	t.Parallel()
 	m := newMesh(t)
 	d := dashboardtest.New(dashboardtest.Config{Key: m.gateway.secret, OrgID: "default"})
 	server := httptest.NewServer(d)

@@ -20,6 +20,7 @@ const sleepApp = "Deployment/shop/sleep"
 // A workload that asks for a sidecar is called through the mesh, by the route that it
 // has, as long as it asks.
 func TestMeshCall(t *testing.T) {
+	t.Parallel()
 	m := newMesh(t)
 	m.run()
 	m.applyText(injected("Deployment", "shop", "sleep"))
@@ -50,6 +51,7 @@ func TestMeshCall(t *testing.T) {
 
 // The way in can want a key, which the way to it, in the sidecar of the caller, passes on.
 func TestMeshWithKey(t *testing.T) {
+	t.Parallel()
 	m := newMesh(t)
 	m.run()
 	m.applyText(injected("Deployment", "shop", "sleep"))
@@ -64,6 +66,7 @@ func TestMeshWithKey(t *testing.T) {
 
 // What is gone is served by nobody, and a workload of another name may take its route.
 func TestMeshDeleteAndRename(t *testing.T) {
+	t.Parallel()
 	m := newMesh(t)
 	m.run()
 	m.applyText(injected("Deployment", "shop", "sleep"))
@@ -90,6 +93,7 @@ func TestMeshDeleteAndRename(t *testing.T) {
 
 // A workload without pods keeps its definitions, and its route.
 func TestMeshScaleToZero(t *testing.T) {
+	t.Parallel()
 	m := newMesh(t)
 	m.run()
 	m.applyText(injected("Deployment", "shop", "sleep"))
@@ -113,6 +117,7 @@ func TestMeshScaleToZero(t *testing.T) {
 
 // Workloads of one name in two namespaces share nothing.
 func TestMeshNamespaces(t *testing.T) {
+	t.Parallel()
 	m := newMesh(t)
 	m.run()
 	m.applyText(injected("Deployment", "shop", "sleep"))
@@ -160,6 +165,7 @@ func TestMeshNamespaces(t *testing.T) {
 
 // Sets have sidecars too.
 func TestMeshSets(t *testing.T) {
+	t.Parallel()
 	m := newMesh(t)
 	m.run()
 	m.applyText(injected("StatefulSet", "shop", "ledger"))
@@ -176,6 +182,7 @@ func TestMeshSets(t *testing.T) {
 
 // The examples of a mesh, together in mutual TLS.
 func TestMeshExamples(t *testing.T) {
+	t.Parallel()
 	m := newMesh(t)
 	m.run("--bundle", "../../examples/09-mesh-mtls/bundle")
 	m.apply("../../examples/08-mesh/workloads.yaml")
@@ -199,6 +206,7 @@ func TestMeshExamples(t *testing.T) {
 // all others do, and without by another port. With iptables nobody else comes in by the
 // app side.
 func TestMeshPort80(t *testing.T) {
+	t.Parallel()
 	m := newMesh(t)
 	m.run()
 	on80 := func(name string, annotations ...string) {
@@ -225,6 +233,7 @@ func TestMeshPort80(t *testing.T) {
 
 // Without the webhook, cuegate inject writes the same into manifests.
 func TestMeshInjectedByHand(t *testing.T) {
+	t.Parallel()
 	m := newMesh(t)
 	m.run()
 	m.applyText(injected("Deployment", "shop", "sleep"))
@@ -255,6 +264,7 @@ func TestMeshInjectedByHand(t *testing.T) {
 
 // A controller that starts again finds everything as it should be, and writes nothing.
 func TestMeshRestart(t *testing.T) {
+	t.Parallel()
 	m := newMesh(t)
 	c := m.run()
 	m.applyText(injected("Deployment", "shop", "sleep"))
@@ -286,6 +296,7 @@ func TestMeshRestart(t *testing.T) {
 
 // When the controller that leads is killed, the one beside it goes on.
 func TestMeshFailover(t *testing.T) {
+	t.Parallel()
 	m := newMesh(t)
 	first := m.run()
 	m.applyText(injected("Deployment", "shop", "sleep"))
@@ -303,6 +314,7 @@ func TestMeshFailover(t *testing.T) {
 
 // A sidecar that lost what it had gets it again.
 func TestMeshSidecarLosesAll(t *testing.T) {
+	t.Parallel()
 	m := newMesh(t)
 	m.run()
 	m.applyText(injected("Deployment", "shop", "sleep"))

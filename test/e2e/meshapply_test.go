@@ -23,6 +23,7 @@ import (
 // An author goes on with a manifest that knows nothing of the sidecar, by whatever tool:
 // what is equal changes nothing, and what is not changes nothing else.
 func TestMeshManifestWithoutSidecar(t *testing.T) {
+	t.Parallel()
 	m := newMesh(t)
 	m.run()
 	for _, way := range []struct {

@@ -13,6 +13,7 @@ import (
 // A Service of its author that asks for it leads to the sidecars, by those of its ports
 // that speak HTTP; the others, and all of them later, lead where they led.
 func TestMeshService(t *testing.T) {
+	t.Parallel()
 	m := newMesh(t)
 	m.run()
 	manifest := injected("Deployment", "shop", "echo", "cuegate.dev/inbound-template", "tokenAuth")

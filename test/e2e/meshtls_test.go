@@ -28,6 +28,7 @@ func tlsBundle(t *testing.T, mode string) string {
 
 // In the mode tls the callee shows a certificate, which its callers check.
 func TestMeshTLS(t *testing.T) {
+	t.Parallel()
 	m := newMesh(t)
 	m.run("--bundle", tlsBundle(t, "tls"))
 	m.applyText(injected("Deployment", "shop", "sleep"))
@@ -50,6 +51,7 @@ func TestMeshTLS(t *testing.T) {
 // In the mode mtls only the groups that the callee lists are let in, whichever way they
 // come.
 func TestMeshMutualTLS(t *testing.T) {
+	t.Parallel()
 	m := newMesh(t)
 	c := m.run("--bundle", tlsBundle(t, "mtls"))
 	const web, stranger = "Deployment/shop/web", "Deployment/shop/stranger"
@@ -95,6 +97,7 @@ func TestMeshMutualTLS(t *testing.T) {
 // A pod that says it has the sidecar of somebody in another namespace gets nothing of
 // his: a tag brings private keys with it.
 func TestMeshThief(t *testing.T) {
+	t.Parallel()
 	m := newMesh(t)
 	m.run("--bundle", tlsBundle(t, "mtls"))
 	m.applyText(injected("Deployment", "shop", "web", "injector.tyk.io/group", "front"))

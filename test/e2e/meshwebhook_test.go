@@ -28,6 +28,7 @@ import (
 // container, ours too. Both are asked again about what the other did, and it settles:
 // nothing is there twice, and an update that changes nothing is none.
 func TestMeshSecondWebhook(t *testing.T) {
+	t.Parallel()
 	for _, name := range []string{"a-other", "z-other"} {
 		t.Run(name, func(t *testing.T) {
 			m := newMesh(t)
@@ -155,6 +156,7 @@ func (m *mesh) webhook(name, reinvocation string, change func(object []byte) []m
 // While the webhook is down, a policy Fail keeps workloads out, and Ignore lets them in
 // without a sidecar, which the controller says.
 func TestMeshWebhookDown(t *testing.T) {
+	t.Parallel()
 	m := newMesh(t)
 	c := m.run()
 	m.applyText(injected("Deployment", "shop", "sleep"))
@@ -188,6 +190,7 @@ func TestMeshWebhookDown(t *testing.T) {
 // A dry run shows the sidecar, and a workload that somebody else denies after us was
 // shown to us as well: neither leaves anything behind.
 func TestMeshNothingLeftBehind(t *testing.T) {
+	t.Parallel()
 	m := newMesh(t)
 	m.run()
 	m.applyText(injected("Deployment", "shop", "sleep"))
@@ -245,6 +248,7 @@ spec: {policyName: denied, validationActions: [Deny]}
 
 // A wish that cannot be met is denied with a sentence.
 func TestMeshRefused(t *testing.T) {
+	t.Parallel()
 	m := newMesh(t)
 	m.run()
 	api := m.client.AppsV1().Deployments("shop")
