@@ -21,6 +21,7 @@ import (
 	jsonpatch "gopkg.in/evanphx/json-patch.v4"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	kubejson "sigs.k8s.io/json"
 	"sigs.k8s.io/yaml"
 
 	"github.com/cuegate/cuegate"
@@ -571,4 +572,70 @@ func defaultHandler(h *corev1.HTTPGetAction) {
 		defaulted(&h.Path, "/")
 		defaulted(&h.Scheme, corev1.URISchemeHTTP)
 	}
+}
+
+// hasDoubles tells whether JSON has a key twice, which no API server sends and no
+// manifest may have.
+func hasDoubles(data []byte) bool {
+	var v any
+	strict, err := kubejson.UnmarshalStrict(data, &v)
+	return err == nil && len(strict) > 0
+}
+
+// addOddWorkloads seeds with all that is odd in a Deployment.
+func addOddWorkloads(f *testing.F) {
+	for _, o := range corpus(f) {
+		f.Add(o.JSON)
+	}
+	o := corpus(f)["server-defaults"]
+	plain := string(o.JSON)
+	values := []string{`"5f1c2f6e-8f5e-4a1e-9a51-5d2a5a1d9c11"`, `"registry.example/app:1"`, `"config"`, `"true"`, `{"app":"echo"}`}
+	fields := []string{"hostAliases", "initContainers", "volumes", "securityContext", "containers", "os", "nodeSelector"}
+	keys := []string{"status", "port", "route", "group", "caller-access-groups", "interception", "inject"}
+	for i, text := range nasty {
+		quoted, err := json.Marshal(text)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add([]byte(strings.ReplaceAll(plain, values[i%len(values)], string(quoted))))
+		f.Add([]byte(strings.Replace(plain, values[i%len(values)], text, 1)))
+		f.Add([]byte(strings.Replace(plain, `"dnsPolicy"`, `"`+fields[i%len(fields)]+`":`+text+`,"dnsPolicy"`, 1)))
+		f.Add([]byte(strings.Replace(plain, `"injector.tyk.io/inject"`, `"injector.tyk.io/`+keys[i%len(keys)]+`":`+string(quoted)+`,"injector.tyk.io/inject"`, 1)))
+	}
+	d, err := decideWorkload(f, meshEngine(f, "", ""), o, engine.Cluster{})
+	if err != nil {
+		f.Fatal(err)
+	}
+	injected := string(patched(f, o, d.Patch).JSON)
+	for _, c := range [][2]string{
+		{`"tyk-mesh"`, `"other"`}, {`\"initContainers\":[\"tyk-mesh\"]`, `\"containers\":[\"app\",\"\"]`}, {`\"volumes\"`, `\"x\"`}, {`127.0.0.1/mesh`, `/`}, {`\"names\":{`, `\"names\":{\"labels\":[\"app\",\"\"],`},
+		{`"hostnames":["mesh"]`, `"hostnames":[null,"mesh",""]`}, {`"initContainers":[`, `"initContainers":[null,{},`}, {`"volumes":[`, `"volumes":[null,{"name":""},`}, {`"hostAliases":[`, `"hostAliases":[null,{},`},
+	} {
+		f.Add([]byte(strings.ReplaceAll(injected, c[0], c[1])))
+	}
+}
+
+// FuzzWorkload: whatever is sent as a Deployment, the answer is one of those that there
+// are; a patch applies, and leaves nothing to be done.
+func FuzzWorkload(f *testing.F) {
+	addOddWorkloads(f)
+	around := meshCluster(f)
+	f.Fuzz(func(t *testing.T, data []byte) {
+		for _, settings := range []string{"", "tls: mtls, interception: iptables"} {
+			e := meshEngine(t, settings, "")
+			o := engine.Object{Ref: engine.Ref{Kind: "Deployment", Namespace: "shop", Name: "echo"}, APIVersion: "apps/v1", JSON: data}
+			d, err := decideWorkload(t, e, o, around)
+			checkReasons(t, d.Reasons)
+			checkReasons(t, d.Warnings)
+			if err != nil || !json.Valid(data) || hasDoubles(data) {
+				continue
+			}
+			if after := settled(t, e, o, around); !json.Valid(after.JSON) {
+				t.Errorf("with the patch applied it is no JSON: %q", after.JSON)
+			}
+			if d.Outcome == engine.Managed && settings != "" && document(t, d, "inbound")["use_mutual_tls_auth"] != true {
+				t.Error("the way in asks for no certificate")
+			}
+		}
+	})
 }
