@@ -79,6 +79,18 @@ run the same engine offline that the controller runs in the cluster.`,
 			return cmd.Help()
 		},
 	}
-	cmd.AddCommand(newRun(), newApply(), newDiff(), newRoute(), newDoctor(), newRender(), newInject(), newMigrate(), newExplain(), newVet(), newVersion())
+	cmd.AddCommand(
+		newRun(),
+		newApply(),
+		newDiff(),
+		newRoute(),
+		newDoctor(),
+		newRender(),
+		newInject(),
+		newMigrate(),
+		newExplain(),
+		newVet(),
+		newVersion(),
+	)
 	return cmd
 }
