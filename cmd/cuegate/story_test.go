@@ -40,6 +40,7 @@ func TestMain(m *testing.M) {
 //	identities FILE NAMESPACE ROLE FOR...
 //	                        writes Secrets of the mesh with new certificates
 //	replace OLD NEW FILE    replaces a text, which must be there
+//	stock                   puts the stock cue and opa on the PATH, offline
 func TestStories(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/stories",
@@ -55,6 +56,7 @@ func TestStories(t *testing.T) {
 			"targets":    targetsFile,
 			"identities": identities,
 			"replace":    replace,
+			"stock":      stock,
 		},
 	})
 }
