@@ -40,6 +40,12 @@ type mesh struct {
 // calls webhooks by their Services, as in a cluster.
 func newMesh(t testing.TB, options ...box.Option) *mesh {
 	t.Helper()
+	return newMeshWith(t, "rbac.yaml", "rbac-mesh.yaml", options...)
+}
+
+// newMeshWith has a controller with the rights that these two manifests give.
+func newMeshWith(t testing.TB, roles, meshRoles string, options ...box.Option) *mesh {
+	t.Helper()
 	dir, err := os.MkdirTemp("", "mesh-") // names of unix sockets have to be short
 	if err != nil {
 		t.Fatal(err)
@@ -49,10 +55,10 @@ func newMesh(t testing.TB, options ...box.Option) *mesh {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := &mesh{world: newWorld(t, "rbac.yaml", append(options, box.Flags(egress.Flag))...), key: rand.Text()}
-	m.apply("../../deploy/rbac-mesh.yaml")
-	m.apply("../../deploy/webhook.yaml")
+	m := &mesh{world: newWorld(t, roles, append(options, box.Flags(egress.Flag))...), key: rand.Text()}
 	m.applyText("{apiVersion: v1, kind: Namespace, metadata: {name: shop}}")
+	m.apply("../../deploy/" + meshRoles)
+	m.apply("../../deploy/webhook.yaml")
 	ctx, cancel := context.WithCancel(context.Background())
 	log := &lockedBuffer{}
 	m.Pods, err = pods.Start(ctx, m.client, pods.Options{Keys: []string{m.key}, Egress: egress.Socket, Log: slog.New(slog.NewTextHandler(log, nil))})
@@ -188,9 +194,9 @@ func (m *mesh) runWith(push []string, args ...string) *controller {
 			m.t.Error("the controller lacks a right")
 		}
 	})
-	probe := m.parse(injected("Deployment", "default", "probe"))
+	probe := m.parse(injected("Deployment", "shop", "probe"))
 	eventually(m.t, "the webhook called", func() bool {
-		made, err := m.client.AppsV1().Deployments("default").Create(m.t.Context(), probe, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+		made, err := m.client.AppsV1().Deployments("shop").Create(m.t.Context(), probe, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 		return err == nil && slices.Contains(namesOf(made.Spec.Template.Spec.InitContainers), "tyk-mesh")
 	})
 	return c

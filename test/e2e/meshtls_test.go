@@ -48,6 +48,25 @@ func TestMeshTLS(t *testing.T) {
 	}
 }
 
+// With the rights on one namespace, that one has a mesh, and what asks for a sidecar in
+// another is told so, and goes without.
+func TestMeshNamespacedRights(t *testing.T) {
+	t.Parallel()
+	m := newMeshWith(t, "rbac-namespaced.yaml", "rbac-mesh-namespaced.yaml")
+	c := m.run("--watch-namespace", "shop", "--bundle", tlsBundle(t, "mtls"))
+	m.applyText(injected("Deployment", "shop", "sleep", "injector.tyk.io/group", "front"))
+	m.applyText(injected("Deployment", "shop", "echo", "injector.tyk.io/caller-access-groups", "front"))
+	m.applyText("{apiVersion: v1, kind: Namespace, metadata: {name: bank}}")
+	m.applyText(injected("Deployment", "bank", "ledger", "injector.tyk.io/caller-access-groups", "shop/front"))
+	m.call(200, sleepApp, "http://mesh/echo/x")
+	m.call(404, sleepApp, "http://mesh/ledger/x")
+	m.withoutSidecar("bank", "ledger")
+	m.noService("bank", "ledger-mesh")
+	m.annotate("shop", "echo", "injector.tyk.io/inject", "")
+	m.noService("shop", "echo-mesh")
+	m.keysAreNowhere(c)
+}
+
 // In the mode mtls only the groups that the callee lists are let in, whichever way they
 // come.
 func TestMeshMutualTLS(t *testing.T) {
