@@ -92,6 +92,9 @@ func (w *walk) origin(d *draft, sets []policy.Set, x *rendered, path string) (fr
 	if parts[0] == "api_id" || parts[0] == "org_id" || covered(parts, []string{"config_data", markKey}) {
 		return "engine", "identity", ""
 	}
+	if x.secured[parts[0]] {
+		return "engine", "mesh", ""
+	}
 	for _, s := range sets {
 		if covered(parts, splitPath(s.Path)) {
 			return "policy", s.ID, ""
@@ -102,12 +105,12 @@ func (w *walk) origin(d *draft, sets []policy.Set, x *rendered, path string) (fr
 			return "annotation", o.key, ""
 		}
 	}
-	o, ok := x.origins[path]
-	for i := len(parts) - 1; !ok && i > 0; i-- {
-		o, ok = x.origins[schema.Join(parts[:i])]
+	o := x.origins[path]
+	for i := len(parts) - 1; o.File == "" && i > 0; i-- {
+		o = x.origins[schema.Join(parts[:i])]
 	}
 	if o.File == "" {
-		return "template", w.desired.Template, ""
+		return "template", x.route.template, ""
 	}
 	where = fmt.Sprintf("%s:%d", o.File, o.Line)
 	switch {

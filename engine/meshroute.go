@@ -243,9 +243,9 @@ func (w *walk) secure(d *draft, part *policy.Mesh, all []rendered) (pending []Re
 		for _, path := range []string{"domain_disabled", "tags_disabled", "upstream_certificates_disabled"} {
 			delete(x.doc, path)
 		}
-		x.doc["tags"] = []any{x.route.scope}
+		x.secure("tags", []any{x.route.scope})
 		if x.route.facts.Role == roleMesh {
-			x.doc["domain"] = part.Host
+			x.secure("domain", part.Host)
 			delete(x.doc, "listen_port")
 			delete(x.doc, "protocol")
 			if part.TLS != tlsMutual {
@@ -258,20 +258,23 @@ func (w *walk) secure(d *draft, part *policy.Mesh, all []rendered) (pending []Re
 			}
 			id := d.certificate(w.engine, pair)
 			x.route.shown = append(x.route.shown, id)
-			x.doc["upstream_certificates"] = map[string]any{fmt.Sprintf("%s:%d", d.facts.Routes[0].Host, part.Port): id}
+			x.secure("upstream_certificates", map[string]any{fmt.Sprintf("%s:%d", d.facts.Routes[0].Host, part.Port): id})
 			continue
 		}
-		x.doc["listen_port"], x.doc["protocol"] = json.Number(strconv.Itoa(part.Port)), "http"
+		x.secure("listen_port", json.Number(strconv.Itoa(part.Port)))
+		x.secure("protocol", "http")
 		if part.TLS == tlsOff {
 			// Any Service may lead here.
-			x.doc["domain"], x.route.facts.Host = "", ""
+			x.secure("domain", "")
+			x.route.facts.Host = ""
 			continue
 		}
-		x.doc["protocol"], x.doc["domain"] = "https", d.facts.Routes[0].Host
+		x.secure("protocol", "https")
+		x.secure("domain", d.facts.Routes[0].Host)
 		if pair, ok := d.around.meshServers[namespace][d.object.String()]; ok {
 			id := d.certificate(w.engine, pair)
 			x.route.shown = append(x.route.shown, id)
-			x.doc["certificates"] = []any{id}
+			x.secure("certificates", []any{id})
 		} else {
 			missing(Identity{Role: identityServer, For: d.object.String()})
 		}
@@ -281,10 +284,19 @@ func (w *walk) secure(d *draft, part *policy.Mesh, all []rendered) (pending []Re
 		if err := w.checkGuarded(d, x); err != nil {
 			return nil, err
 		}
-		x.doc["use_mutual_tls_auth"] = true
-		x.doc["client_certificates"] = w.allowed(d, part, x, missing)
+		x.secure("use_mutual_tls_auth", true)
+		x.secure("client_certificates", w.allowed(d, part, x, missing))
 	}
 	return pending, nil
+}
+
+// secure writes a value that nobody else has a say in.
+func (x *rendered) secure(key string, value any) {
+	x.doc[key] = value
+	if x.secured == nil {
+		x.secured = map[string]bool{}
+	}
+	x.secured[key] = true
 }
 
 // checkGuarded refuses a way in that does not ask each request for the certificate of a

@@ -16,6 +16,8 @@ type rendered struct {
 	doc   map[string]any
 	// origins of the leaves; nil unless traced.
 	origins map[string]template.Origin
+	// secured are the fields that the mesh wrote, whatever the template says.
+	secured map[string]bool
 }
 
 // render renders the template of every route, with what annotations and policies

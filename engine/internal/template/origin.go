@@ -23,7 +23,8 @@ type Origin struct {
 
 // Origins returns the origin of every value of the definition that the template
 // gave, keyed by its JSON path with "." between keys. What stands inside a list
-// has the origin of the list.
+// has the origin of the list, and what stands inside a struct that is a default as a
+// whole may have that of the struct alone.
 func (r Rendered) Origins() map[string]Origin {
 	origins := map[string]Origin{}
 	if r.skeleton != nil {
@@ -41,7 +42,7 @@ func (r Rendered) Origins() map[string]Origin {
 				break
 			}
 		}
-		if len(at) > 0 && v.IncompleteKind() != cue.StructKind {
+		if len(at) > 0 {
 			origins[r.joinPath(at)] = r.origin(v)
 		}
 		return v.IncompleteKind() != cue.ListKind
