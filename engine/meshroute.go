@@ -85,9 +85,10 @@ func dnsName(name string) string {
 	return strings.TrimRight(words[:min(len(words), limit-9)], "-") + "-" + hex.EncodeToString(sum[:4])
 }
 
-// ownTag is the tag of the definition that the sidecars of a workload alone load. It has
-// one dot, groupTag two and roleMesh none, so that none passes for another.
-func ownTag(o Ref) string { return o.Namespace + "." + dnsName(o.Name) }
+// Scope is the tag of the definition that the sidecars of a workload alone load:
+// "<namespace>.<name>", the name as one label of DNS. It has one dot, groupTag two and
+// roleMesh none, so that none passes for another.
+func (r Ref) Scope() string { return r.Namespace + "." + dnsName(r.Name) }
 
 // readMeshRoutes gives the facts of the two routes of a workload.
 func (e *Engine) readMeshRoutes(d *draft) []Reason {
@@ -137,7 +138,7 @@ func (w *walk) layRoutes(d *draft, decision policy.Decision) error {
 	if part.TLS != tlsOff {
 		scheme = "https"
 	}
-	d.lay(e, inbound, decision.Templates.Inbound, ownTag(d.object.Ref), "", fmt.Sprintf("http://127.0.0.1:%d", d.facts.Workload.Port))
+	d.lay(e, inbound, decision.Templates.Inbound, d.object.Ref.Scope(), "", fmt.Sprintf("http://127.0.0.1:%d", d.facts.Workload.Port))
 	target := fmt.Sprintf("%s://%s:%d", scheme, inbound.Host, part.Port)
 	if part.TLS != tlsMutual {
 		d.lay(e, mesh, decision.Templates.Mesh, roleMesh, "", target)
@@ -428,10 +429,13 @@ func (c *Cluster) meshPairs(role string) map[string]map[string]meshPair {
 }
 
 func (c *Cluster) addMesh(o Object) {
-	role, owner, pair := decodeMeshSecret(o)
-	if role == "" {
-		return
+	if role, owner, pair := decodeMeshSecret(o); role != "" {
+		c.putMesh(o, role, owner, pair)
 	}
+}
+
+// putMesh notes what a Secret of the mesh holds.
+func (c *Cluster) putMesh(o Object, role, owner string, pair meshPair) {
 	pairs := c.meshPairs(role)
 	if pairs[o.Namespace] == nil {
 		pairs[o.Namespace] = map[string]meshPair{}

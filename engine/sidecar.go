@@ -106,7 +106,7 @@ func (w *walk) inject(d *draft, part *policy.Mesh) error {
 	if len(unselected) > 0 {
 		return w.refuse("inject", unselected...)
 	}
-	tags := []string{roleMesh, ownTag(d.object.Ref)}
+	tags := []string{roleMesh, d.object.Ref.Scope()}
 	if part.TLS == tlsMutual {
 		tags[0] = groupTag(part.Group)
 	}

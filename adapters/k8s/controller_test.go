@@ -20,7 +20,7 @@ import (
 type quietPusher struct{}
 
 func (quietPusher) Want([]engine.Desired)         {}
-func (quietPusher) Targets() []string             { return nil }
+func (quietPusher) Targets() []Target             { return nil }
 func (quietPusher) Run(ctx context.Context) error { <-ctx.Done(); return nil }
 func (quietPusher) Plan(context.Context, []engine.Desired) (any, error) {
 	return nil, errors.New("there is none")

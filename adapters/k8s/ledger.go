@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -101,8 +102,12 @@ type ledger struct {
 	targets []*standing
 	// troubled are those of the targets that could not take everything.
 	troubled []*standing
-	// covered is the generation up to which all targets have everything.
-	covered uint64
+	// own are the sidecars of a scope; nil without targets.
+	own map[string][]*standing
+	// gateways is the generation up to which all targets that are no sidecars have
+	// everything, and sidecars that of the sidecars which were reached and still are;
+	// none is where there are no such targets.
+	gateways, sidecars uint64
 	// general is the error of a push that never came to a target.
 	general error
 }
@@ -129,6 +134,8 @@ type fingerprinted struct{ id, hash string }
 // standing is how far one target is.
 type standing struct {
 	name string
+	// scopes of a sidecar; nil of other targets.
+	scopes []string
 	// done is the generation of the last push that came to its end.
 	done uint64
 	// err ended the push after that, and held is why nothing was pushed.
@@ -204,17 +211,19 @@ func (l *ledger) verdict(ref engine.Ref) (v verdict, ok bool) {
 	return verdict{}, false
 }
 
-// pushed notes what came of a push to one target. targets are the names of all that
-// there are now; what was said by others does not count any more. It gives the objects
-// whose verdict changed.
-func (l *ledger) pushed(p Pushed, targets []string) []engine.Ref {
+// pushed notes what came of a push to one target. targets are all that there are now; what
+// was said by others does not count any more. It gives the objects whose verdict changed.
+func (l *ledger) pushed(p Pushed, targets []Target) []engine.Ref {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	everything := l.present(targets)
+	before := l.sidecars
 	affected, behind := l.note(p)
 	l.sum()
 	switch {
-	case everything:
+	case everything, l.sidecars < before:
+		// A sidecar that was not waited for is back, and is behind: what counted as served
+		// may not be.
 		for ref := range l.objects {
 			affected[ref] = struct{}{}
 		}
@@ -233,21 +242,30 @@ func (l *ledger) pushed(p Pushed, targets []string) []engine.Ref {
 }
 
 // present takes over which targets there are, and tells whether they are others.
-func (l *ledger) present(names []string) bool {
-	names = slices.Compact(slices.Sorted(slices.Values(names)))
-	if slices.EqualFunc(l.targets, names, func(t *standing, name string) bool { return t.name == name }) {
+func (l *ledger) present(now []Target) bool {
+	now = slices.SortedFunc(slices.Values(now), func(a, b Target) int { return cmp.Compare(a.Name, b.Name) })
+	now = slices.CompactFunc(now, func(a, b Target) bool { return a.Name == b.Name })
+	if slices.EqualFunc(l.targets, now, (*standing).is) {
 		return false
 	}
 	before := l.targets
-	l.targets = make([]*standing, 0, len(names))
-	for _, name := range names {
-		t := &standing{name: name}
-		if i, ok := find(before, name); ok {
+	l.targets, l.own = make([]*standing, 0, len(now)), map[string][]*standing{}
+	for _, x := range now {
+		t := &standing{name: x.Name}
+		if i, ok := find(before, x.Name); ok {
 			t = before[i]
 		}
+		t.scopes = x.Scopes
 		l.targets = append(l.targets, t)
+		for _, scope := range x.Scopes {
+			l.own[scope] = append(l.own[scope], t)
+		}
 	}
 	return true
+}
+
+func (t *standing) is(x Target) bool {
+	return t.name == x.Name && (t.scopes == nil) == (x.Scopes == nil) && slices.Equal(t.scopes, x.Scopes)
 }
 
 func find(targets []*standing, name string) (int, bool) {
@@ -331,15 +349,49 @@ func sentence(err error) string {
 // sum brings up to date what is kept of all targets together.
 func (l *ledger) sum() {
 	l.troubled = l.troubled[:0]
-	l.covered = 0
-	for i, t := range l.targets {
-		if i == 0 || t.done < l.covered {
-			l.covered = t.done
+	l.gateways, l.sidecars = none, none
+	for _, t := range l.targets {
+		switch {
+		case t.scopes == nil:
+			l.gateways = min(l.gateways, t.done)
+		case t.done > 0 && t.err == nil:
+			l.sidecars = min(l.sidecars, t.done)
 		}
 		if len(t.troubles)+len(t.secrets) > 0 {
 			l.troubled = append(l.troubled, t)
 		}
 	}
+}
+
+// none is the generation up to which everything is on all of no targets.
+const none = math.MaxUint64
+
+// concerns tells whether an object has to wait for a target. An Ingress does for all that
+// are no sidecars. A workload does for these and for its own sidecars, and for those of
+// others only as long as they can be reached: pods come, go and fail all the time, and
+// that is nobody else's matter.
+func (l *ledger) concerns(ref engine.Ref, t *standing) bool {
+	switch {
+	case t.scopes == nil:
+		return true
+	case !isWorkload(ref.Kind):
+		return false
+	}
+	return slices.Contains(t.scopes, ref.Scope()) || t.done > 0 && t.err == nil
+}
+
+// covered tells whether all targets that an object has to wait for have everything up to a
+// generation. It gives the same answer as concerns and is faster.
+func (l *ledger) covered(ref engine.Ref, generation uint64) bool {
+	if !isWorkload(ref.Kind) {
+		return l.gateways != none && generation <= l.gateways
+	}
+	for _, t := range l.own[ref.Scope()] {
+		if t.done < generation {
+			return false
+		}
+	}
+	return len(l.targets) > 0 && generation <= l.gateways && generation <= l.sidecars
 }
 
 // judge finds the verdict about an object, and adds the object to changed if it is
@@ -383,8 +435,8 @@ func (l *ledger) find(ref engine.Ref, a *account) verdict {
 		kept := conflicts.rest(a.definitions)
 		a.last, v.served = hashOf(kept), len(kept)
 		v.outcome, v.reasons, v.hash = outcomeConflict, conflicts.reasons, a.last
-	case a.generation > l.covered || len(l.targets) == 0:
-		v.outcome, v.reasons, v.hash = outcomePending, l.awaited(a.generation), a.last
+	case !l.covered(ref, a.generation):
+		v.outcome, v.reasons, v.hash = outcomePending, l.awaited(ref, a.generation), a.last
 	default:
 		a.last, v.served = a.hash, v.routes
 		v.outcome, v.reasons, v.hash = outcomeServed, nil, a.last
@@ -440,11 +492,16 @@ func distinct(reasons []engine.Reason) []engine.Reason {
 	return slices.Compact(reasons)
 }
 
-// awaited says why targets have not what is wanted since a generation; there may be
+// awaited says why targets have not what an object wants since a generation; there may be
 // nothing to say but that it was only just decided.
-func (l *ledger) awaited(generation uint64) []engine.Reason {
+func (l *ledger) awaited(ref engine.Ref, generation uint64) []engine.Reason {
 	var reasons []engine.Reason
+	concerned := false
 	for _, t := range l.targets {
+		if !l.concerns(ref, t) {
+			continue
+		}
+		concerned = true
 		switch {
 		case t.done >= generation:
 		case t.err != nil:
@@ -454,7 +511,7 @@ func (l *ledger) awaited(generation uint64) []engine.Reason {
 		}
 	}
 	switch {
-	case len(l.targets) > 0:
+	case concerned:
 	case l.general != nil:
 		reasons = append(reasons, engine.Reason{ID: idUnreachable, Msg: fmt.Sprintf("There is no target to push to: %s.", sentence(l.general))})
 	default:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -30,6 +31,14 @@ func hashOfIDs(ids ...string) string {
 		list = append(list, fingerprinted{id, "h-" + id})
 	}
 	return hashOf(list)
+}
+
+func gateways(names ...string) []Target {
+	var all []Target
+	for _, name := range names {
+		all = append(all, Target{Name: name})
+	}
+	return all
 }
 
 // ledgerStep is one thing that a ledger is told.
@@ -154,7 +163,7 @@ func TestVerdicts(t *testing.T) {
 				if s.decide != nil {
 					l.decided(s.at, "sha256:b", *s.decide)
 				} else {
-					l.pushed(*s.push, s.targets)
+					l.pushed(*s.push, gateways(s.targets...))
 				}
 			}
 			v, ok := l.verdict(a)
@@ -171,22 +180,22 @@ func TestLedgerTellsOnlyOfWhatChanged(t *testing.T) {
 	for i := range n {
 		l.decided(1, "b", asking(shopRef(fmt.Sprint(i)), fmt.Sprint(i)))
 	}
-	if got := l.pushed(Pushed{Target: "x", Generation: 1}, []string{"x"}); len(got) != n {
+	if got := l.pushed(Pushed{Target: "x", Generation: 1}, gateways("x")); len(got) != n {
 		t.Fatalf("%d verdicts changed, not %d", len(got), n)
 	}
-	if got := l.pushed(Pushed{Target: "x", Generation: 2}, []string{"x"}); len(got) != 0 {
+	if got := l.pushed(Pushed{Target: "x", Generation: 2}, gateways("x")); len(got) != 0 {
 		t.Errorf("%d verdicts changed by nothing", len(got))
 	}
 	one := shopRef("7")
 	if got := l.decided(3, "b", asking(one, "new")); !slices.Equal(got, []engine.Ref{one}) {
 		t.Errorf("the decision changed %v", got)
 	}
-	if got := l.pushed(Pushed{Target: "x", Generation: 3}, []string{"x"}); !slices.Equal(got, []engine.Ref{one}) {
+	if got := l.pushed(Pushed{Target: "x", Generation: 3}, gateways("x")); !slices.Equal(got, []engine.Ref{one}) {
 		t.Errorf("the push changed %v", got)
 	}
 	for i := range 3 {
 		l.decided(4, "b", asking(one, "newer"))
-		changed := l.pushed(Pushed{Target: "x", Generation: 4, Err: fmt.Errorf("attempt %d", i)}, []string{"x"})
+		changed := l.pushed(Pushed{Target: "x", Generation: 4, Err: fmt.Errorf("attempt %d", i)}, gateways("x"))
 		if (len(changed) == 1) != (i == 0) {
 			t.Errorf("attempt %d changed %v", i, changed)
 		}
@@ -195,7 +204,7 @@ func TestLedgerTellsOnlyOfWhatChanged(t *testing.T) {
 	if _, ok := l.verdict(one); ok {
 		t.Error("there is a verdict about what is gone")
 	}
-	if got := l.pushed(Pushed{Target: "x", Generation: 4, Failed: []PushFailure{{Object: one, ID: "newer"}}}, []string{"x"}); len(got) != 0 {
+	if got := l.pushed(Pushed{Target: "x", Generation: 4, Failed: []PushFailure{{Object: one, ID: "newer"}}}, gateways("x")); len(got) != 0 {
 		t.Errorf("what is gone changed: %v", got)
 	}
 }
@@ -205,7 +214,33 @@ type model struct {
 	generation map[engine.Ref]uint64
 	decision   map[engine.Ref]engine.Desired
 	done       map[string]Pushed // the last that came to its end, of present targets
+	down       map[string]bool   // the last push ended in an error, of present targets
 	present    []string
+}
+
+// targets are those that are present. What begins with "s" is the sidecar of a Deployment.
+func (m *model) targets() []Target {
+	all := gateways(m.present...)
+	for i, name := range m.present {
+		if name[0] == 's' {
+			all[i].Scopes = []string{"mesh", deployment(name[1:]).Scope()}
+		}
+	}
+	return all
+}
+
+// waits tells whether an object waits for a target.
+func (m *model) waits(ref engine.Ref, target string) bool {
+	switch reached := m.done[target].Generation > 0; {
+	case target[0] != 's':
+		return true
+	case ref.Kind == kindIngress:
+		return false
+	case target[1:] == ref.Name:
+		return true
+	default:
+		return reached && !m.down[target]
+	}
 }
 
 func (m *model) outcome(ref engine.Ref) outcome {
@@ -216,11 +251,12 @@ func (m *model) outcome(ref engine.Ref) outcome {
 	case engine.Held:
 		return outcomeRefused
 	}
-	all, conflict := len(m.present) > 0, false
+	// There has to be a target, and for an Ingress one that is no sidecar.
+	all, conflict := slices.ContainsFunc(m.present, func(name string) bool { return ref.Kind != kindIngress || name[0] != 's' }), false
 	for _, name := range m.present {
 		p, ok := m.done[name]
 		if !ok || p.Generation < m.generation[ref] {
-			all = false
+			all = all && !m.waits(ref, name)
 			continue
 		}
 		for _, f := range p.Failed {
@@ -254,9 +290,16 @@ func TestLedgerAgreesWithModel(t *testing.T) {
 
 func ledgerRun(t *testing.T, r *rand.Rand, seed uint64) {
 	l := newLedger()
-	m := &model{map[engine.Ref]uint64{}, map[engine.Ref]engine.Desired{}, map[string]Pushed{}, nil}
+	m := &model{map[engine.Ref]uint64{}, map[engine.Ref]engine.Desired{}, map[string]Pushed{}, map[string]bool{}, nil}
+	names := []string{"t0", "s1", "t2", "s3"}
 	known := map[engine.Ref]verdict{} // as of the last time that the ledger told of it
-	some := func() engine.Ref { return shopRef(fmt.Sprint(r.IntN(6))) }
+	some := func() engine.Ref {
+		ref := shopRef(fmt.Sprint(r.IntN(6)))
+		if n := r.IntN(6); n%2 == 1 {
+			ref = deployment(fmt.Sprint(n))
+		}
+		return ref
+	}
 	generation := uint64(1)
 	for step := range 120 {
 		var changed []engine.Ref
@@ -283,7 +326,7 @@ func ledgerRun(t *testing.T, r *rand.Rand, seed uint64) {
 			delete(known, ref)
 			l.gone(ref)
 		default:
-			p := Pushed{Target: fmt.Sprint("t", r.IntN(3)), Generation: uint64(r.IntN(int(generation) + 1))}
+			p := Pushed{Target: names[r.IntN(4)], Generation: uint64(r.IntN(int(generation) + 1))}
 			if r.IntN(2) == 0 {
 				p.Generation = generation
 			}
@@ -301,17 +344,16 @@ func ledgerRun(t *testing.T, r *rand.Rand, seed uint64) {
 				p.Certificates = []CertificateFailure{{Secret: "1"}}
 			}
 			if len(m.present) == 0 || r.IntN(8) == 0 {
-				m.present = []string{"t0", "t1", "t2"}[:r.IntN(4)]
+				m.present = names[r.IntN(3):][:r.IntN(3)]
 			}
-			for name := range m.done {
-				if !slices.Contains(m.present, name) {
-					delete(m.done, name)
-				}
-			}
+			gone := func(name string) bool { return !slices.Contains(m.present, name) }
+			maps.DeleteFunc(m.done, func(name string, _ Pushed) bool { return gone(name) })
+			m.down[p.Target] = p.Err != nil
+			maps.DeleteFunc(m.down, func(name string, _ bool) bool { return gone(name) })
 			if last := m.done[p.Target]; slices.Contains(m.present, p.Target) && p.Err == nil && p.Held == "" && p.Generation >= last.Generation {
 				m.done[p.Target] = p
 			}
-			changed = l.pushed(p, m.present)
+			changed = l.pushed(p, m.targets())
 		}
 		for _, ref := range changed {
 			known[ref], _ = l.verdict(ref)
@@ -336,7 +378,7 @@ func TestLedgerIsSafe(t *testing.T) {
 			for i := range uint64(200) {
 				ref := shopRef(fmt.Sprint(i % 7))
 				l.decided(i, "b", asking(ref, fmt.Sprint(n, i)))
-				l.pushed(Pushed{Target: "x", Generation: i}, []string{"x"})
+				l.pushed(Pushed{Target: "x", Generation: i}, gateways("x"))
 				l.verdict(ref)
 				if i%5 == 0 {
 					l.gone(ref)
@@ -352,12 +394,12 @@ func BenchmarkLedgerOneOf5000(b *testing.B) {
 	for i := range 5000 {
 		l.decided(1, "b", asking(shopRef(fmt.Sprint(i)), fmt.Sprint(i)))
 	}
-	l.pushed(Pushed{Target: "x", Generation: 1}, []string{"x"})
+	l.pushed(Pushed{Target: "x", Generation: 1}, gateways("x"))
 	one, generation := shopRef("7"), uint64(1)
 	for b.Loop() {
 		generation++
 		l.decided(generation, "b", asking(one, "1"))
-		l.pushed(Pushed{Target: "x", Generation: generation}, []string{"x"})
+		l.pushed(Pushed{Target: "x", Generation: generation}, gateways("x"))
 	}
 }
 
@@ -365,7 +407,7 @@ func TestCancelledPushIsNoOutage(t *testing.T) {
 	l := newLedger()
 	ref := shopRef("a")
 	l.decided(1, "b", engine.Desired{Object: ref, Outcome: engine.Managed, Definitions: []engine.Definition{{ID: "d", Hash: "h"}}})
-	l.pushed(Pushed{Target: "g", Generation: 1, Err: fmt.Errorf("pushing: %w", context.Canceled)}, []string{"g"})
+	l.pushed(Pushed{Target: "g", Generation: 1, Err: fmt.Errorf("pushing: %w", context.Canceled)}, gateways("g"))
 	if v, _ := l.verdict(ref); v.outcome != outcomePending || len(v.reasons) != 0 {
 		t.Errorf("it is %s, %v", v.outcome, v.reasons)
 	}

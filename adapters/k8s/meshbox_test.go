@@ -65,7 +65,7 @@ func (p *notingPusher) Want(all []engine.Desired) {
 	}
 }
 
-func (p *notingPusher) Targets() []string { return []string{"gateway"} }
+func (p *notingPusher) Targets() []Target { return []Target{{Name: "gateway"}} }
 
 func (p *notingPusher) Run(ctx context.Context) error {
 	for {

@@ -114,7 +114,7 @@ func TestWorkloadThatWaits(t *testing.T) {
 	d.teller.o.Object = func(engine.Ref) (author, bool) { return w, true }
 	d.teller.o.Old = func(engine.Ref) bool { return false }
 	l := newLedger()
-	l.pushed(Pushed{Target: "gateway"}, []string{"gateway"})
+	l.pushed(Pushed{Target: "gateway"}, []Target{{Name: "gateway"}})
 	decided := func(d engine.Desired) verdict {
 		d.Object = deployment("web")
 		l.decided(1, "sha256:b", d)

@@ -16,11 +16,27 @@ type Pusher interface {
 	// Run pushes until ctx ends, and a while longer if that brings a batch to its end;
 	// not so when the cause is ErrLostLease.
 	Run(ctx context.Context) error
-	// Targets are the names of the gateways that there are now.
-	Targets() []string
+	// Targets are the gateways that there are now.
+	Targets() []Target
 	// Plan says what a push would change now, as something that makes good JSON and
 	// holds no secret.
 	Plan(ctx context.Context, all []engine.Desired) (any, error)
+}
+
+// Target is a gateway that is pushed to.
+type Target struct {
+	Name string
+	// Scopes are those whose definitions a sidecar of the mesh gets, as engine.Definition
+	// has them; nil is a gateway that is none.
+	Scopes []string
+}
+
+func namesOf(targets []Target) []string {
+	var names []string
+	for _, t := range targets {
+		names = append(names, t.Name)
+	}
+	return names
 }
 
 // Pushed says what came of bringing one target to what is wanted.

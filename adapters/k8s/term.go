@@ -170,7 +170,7 @@ func (c *Controller) pushed(term *pushTerm, p Pushed) {
 	if c.pushing != term {
 		return // its time is over
 	}
-	c.metrics.pushed(p, targets)
+	c.metrics.pushed(p, namesOf(targets))
 	if p.Err == nil && p.Held == "" && p.Generation > 0 {
 		c.pushedOnce.Store(true)
 	}

@@ -142,6 +142,16 @@ func (f *Fleet) Targets() []string {
 	return f.names
 }
 
+// Scopes are the tags of a sidecar of the mesh that is a target; nil of another target.
+func (f *Fleet) Scopes(name string) []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if w := f.workers[name]; w != nil && w.target.settings.Sidecar {
+		return w.target.settings.Tags
+	}
+	return nil
+}
+
 // ErrAtOnce is the cause of the end of a context with which a batch in hand ends too,
 // without any grace: somebody else pushes now.
 var ErrAtOnce = errors.New("somebody else pushes now")

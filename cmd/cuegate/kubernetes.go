@@ -299,6 +299,15 @@ func (p fleetPusher) Run(ctx context.Context) error {
 	return p.Fleet.Run(inner)
 }
 
+// Targets implements k8s.Pusher.
+func (p fleetPusher) Targets() []k8s.Target {
+	var all []k8s.Target
+	for _, name := range p.Fleet.Targets() {
+		all = append(all, k8s.Target{Name: name, Scopes: p.Scopes(name)})
+	}
+	return all
+}
+
 // Plan implements k8s.Pusher.
 func (p fleetPusher) Plan(ctx context.Context, all []engine.Desired) (any, error) {
 	diffs, err := p.Diff(ctx, all)

@@ -98,7 +98,7 @@ func (p noPusher) Run(ctx context.Context) error {
 	return nil
 }
 
-func (noPusher) Targets() []string { return []string{"none"} }
+func (noPusher) Targets() []k8s.Target { return []k8s.Target{{Name: "none"}} }
 
 func (noPusher) Plan(context.Context, []engine.Desired) (any, error) { return nil, nil }
 
