@@ -104,7 +104,7 @@ func (f *Fault) Error() string {
 // *Fault, or that of the context.
 func (r *Rules) Decide(ctx context.Context, facts Input, trace bool) (Decision, []string, error) {
 	var d Decision
-	fired, err := evaluate(ctx, r.decision, facts, trace, &d)
+	fired, err := evaluate(ctx, r.decision, facts, trace, r.uses, &d)
 	if err != nil {
 		return Decision{}, fired, err
 	}
@@ -138,7 +138,7 @@ func (d Decision) isRewrite() bool {
 // Judge evaluates data.cuegate.verdict; facts holds the definitions as well.
 func (r *Rules) Judge(ctx context.Context, facts Input, trace bool) (Verdict, []string, error) {
 	var v Verdict
-	fired, err := evaluate(ctx, r.verdict, facts, trace, &v)
+	fired, err := evaluate(ctx, r.verdict, facts, trace, r.uses, &v)
 	if err != nil {
 		return Verdict{}, fired, err
 	}
@@ -158,7 +158,7 @@ func incomplete(question string, lists ...[]Reason) error {
 	return nil
 }
 
-func evaluate(ctx context.Context, q rego.PreparedEvalQuery, facts Input, trace bool, answer any) ([]string, error) {
+func evaluate(ctx context.Context, q rego.PreparedEvalQuery, facts Input, trace bool, uses *Uses, answer any) ([]string, error) {
 	cancel := topdown.NewCancel()
 	defer context.AfterFunc(ctx, cancel.Cancel)()
 	opts := []rego.EvalOption{rego.EvalParsedInput(facts.value), rego.EvalExternalCancel(cancel)}
@@ -166,6 +166,9 @@ func evaluate(ctx context.Context, q rego.PreparedEvalQuery, facts Input, trace 
 	if trace {
 		tracker = &topdown.EvaluatedRuleTracker{}
 		opts = append(opts, rego.EvalEvaluatedRuleTracker(tracker))
+	}
+	if uses != nil {
+		opts = append(opts, rego.EvalQueryTracer(uses))
 	}
 	rs, err := q.Eval(ctx, opts...)
 	if ctx.Err() != nil {

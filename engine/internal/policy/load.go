@@ -23,6 +23,12 @@ type Rules struct {
 	decision rego.PreparedEvalQuery
 	verdict  rego.PreparedEvalQuery
 	writer   writer
+	// What they were made from, for tests of them.
+	files   files
+	sources []Source
+	types   Types
+	// uses notes what is evaluated; it may be nil.
+	uses *Uses
 }
 
 // Source is a tree of policies: *.rego, and data in files called data.yaml,
@@ -45,6 +51,9 @@ type Types struct {
 	Settings func(settings any) []schema.Violation
 	// Setting checks a path below `data.settings` that a rule reads.
 	Setting func(path []string) *schema.Violation
+	// Lenient takes variables and rules that nothing reads: what is left over when a
+	// mutant leaves something out.
+	Lenient bool
 }
 
 // Load compiles the policies of several sources as one. Data of a later source
@@ -64,23 +73,17 @@ func Load(ctx context.Context, types Types, sources ...Source) (*Rules, []proble
 		ps = append(ps, impure...)
 		capabilities = ast.CapabilitiesForThisVersion()
 	}
-	schemas := ast.NewSchemaSet()
-	schemas.Put(ast.SchemaRootRef, types.Input)
-	compiler := ast.NewCompiler().
-		WithCapabilities(capabilities).
-		WithSchemas(schemas).
-		WithStrict(true).
-		SetErrorLimit(0)
+	compiler := newCompiler(capabilities, types)
 	compiler.Compile(modules)
 	if compiler.Failed() {
 		ps = append(ps, problems(compiler.Errors)...)
-	} else {
+	} else if !types.Lenient {
 		ps = append(ps, f.checkRules(compiler, types)...)
 	}
 	if len(ps) > 0 {
 		return nil, problem.Sort(ps)
 	}
-	var r Rules
+	r := Rules{files: f, sources: sources, types: types}
 	for query, target := range map[string]*rego.PreparedEvalQuery{
 		"data.cuegate.decision": &r.decision,
 		"data.cuegate.verdict":  &r.verdict,
@@ -97,6 +100,16 @@ func Load(ctx context.Context, types Types, sources ...Source) (*Rules, []proble
 		*target = prepared
 	}
 	return &r, nil
+}
+
+func newCompiler(capabilities *ast.Capabilities, types Types) *ast.Compiler {
+	schemas := ast.NewSchemaSet()
+	schemas.Put(ast.SchemaRootRef, types.Input)
+	return ast.NewCompiler().
+		WithCapabilities(capabilities).
+		WithSchemas(schemas).
+		WithStrict(!types.Lenient).
+		SetErrorLimit(0)
 }
 
 // pure returns the capabilities of OPA without any built-in that reaches the
