@@ -47,6 +47,7 @@ func (p PrivatePEM) MarshalJSON() ([]byte, error) { return json.Marshal("[redact
 type keyPair struct {
 	fingerprint string // SHA-256 of the leaf's DER, in lower-case hexadecimal
 	notAfter    time.Time
+	hosts       []string // that the certificate is for
 	pem         PrivatePEM
 }
 
@@ -68,7 +69,7 @@ func parseKeyPair(cert, key []byte) (keyPair, error) {
 		return p, err
 	}
 	sum := sha256.Sum256(leaf.Raw)
-	p.fingerprint, p.notAfter = hex.EncodeToString(sum[:]), leaf.NotAfter
+	p.fingerprint, p.notAfter, p.hosts = hex.EncodeToString(sum[:]), leaf.NotAfter, leaf.DNSNames
 	switch leaf.PublicKey.(type) {
 	case *rsa.PublicKey, *ecdsa.PublicKey:
 	default:

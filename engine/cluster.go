@@ -59,11 +59,12 @@ type claim struct {
 const defaultClassAnnotation = "ingressclass.kubernetes.io/is-default-class"
 
 // NewCluster builds the view from objects: Namespaces, IngressClasses, Services,
-// Secrets of type kubernetes.io/tls, and Ingresses for the hosts they name. Other
-// kinds are passed over. A neighbour that cannot be read is rejected and left out.
+// Secrets of type kubernetes.io/tls, or what a snapshot has in their place, and
+// Ingresses for the hosts they name. Other kinds are passed over. A neighbour that
+// cannot be read is rejected and left out.
 //
 // A view without any Service is taken as one that knows no Services at all, and
-// not as a cluster in which there are none.
+// not as a cluster in which there are none, unless a snapshot says that it is.
 func NewCluster(objects []Object) (Cluster, []Rejected) {
 	n := NewNeighbours()
 	var rejected []Rejected
@@ -72,7 +73,7 @@ func NewCluster(objects []Object) (Cluster, []Rejected) {
 			rejected = append(rejected, *r)
 		}
 	}
-	n.view.allServices = len(n.view.services) > 0
+	n.view.allServices = n.whole || len(n.view.services) > 0
 	return n.view, rejected
 }
 

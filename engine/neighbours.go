@@ -17,6 +17,8 @@ type Neighbours struct {
 	hosts map[Ref][]string
 	// present are the objects that were put.
 	present map[presence]bool
+	// whole is set where a snapshot says that what is not in it does not exist.
+	whole bool
 }
 
 // presence names an object: one name may be that of kinds of several groups.
@@ -125,6 +127,10 @@ func (n *Neighbours) add(o Object) error {
 			c.certs[key(o.Namespace, o.Name)] = pair
 			c.addMesh(o)
 		}
+	case factsKind:
+		return n.addFacts(o)
+	case snapshotKind:
+		return n.addSnapshot(o)
 	}
 	return nil
 }
@@ -177,6 +183,8 @@ func (n *Neighbours) Delete(o Object) {
 		delete(c.certs, key(o.Namespace, o.Name))
 		delete(c.broken, key(o.Namespace, o.Name))
 		c.deleteMesh(o)
+	case factsKind:
+		n.deleteFacts(o)
 	}
 }
 

@@ -82,6 +82,9 @@ var neighbours = map[string]string{
 	"Service":      "v1",
 	"Secret":       "v1",
 	"IngressClass": "networking.k8s.io/v1",
+
+	factsKind:    ownVersion,
+	snapshotKind: ownVersion,
 }
 
 // Neighbour tells whether the object is one that others are decided by, and that
@@ -105,7 +108,7 @@ type Rejected struct {
 }
 
 // clusterScoped holds the kinds of ours that have no namespace.
-var clusterScoped = map[string]bool{"Namespace": true, "IngressClass": true}
+var clusterScoped = map[string]bool{"Namespace": true, "IngressClass": true, snapshotKind: true}
 
 // ParseManifests reads the YAML or JSON documents of a file. A document that is
 // wrong is rejected by itself; Lists are taken apart. source names the file.
