@@ -77,6 +77,8 @@ type Set struct {
 	blindSidecar bool
 	// plain renders without CUE what it can; nil when it can render nothing.
 	plain *plain
+	// uses notes what is rendered; it may be nil.
+	uses *Uses
 }
 
 // Load compiles the templates of a bundle: builtin is our own CUE module,

@@ -70,6 +70,7 @@ func (r Rendered) Document() (map[string]any, error) {
 // *Fault: the first thing that is wrong.
 func (s *Set) Render(name string, in In, values []byte) (Rendered, error) {
 	in = s.limited(in)
+	s.uses.note(name, in, values)
 	evaluate := func() (Rendered, error) { return s.evaluate(name, route{in: in, values: values}) }
 	if s.plain != nil {
 		if r, err, ok := s.plain.render(name, in, values, evaluate); ok {
