@@ -90,6 +90,7 @@ run the same engine offline that the controller runs in the cluster.`,
 		newMigrate(),
 		newExplain(),
 		newVet(),
+		newTest(),
 		newVersion(),
 	)
 	return cmd

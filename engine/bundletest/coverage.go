@@ -72,7 +72,11 @@ func (c *Coverage) Report(b *engine.Bundle, builtin, operator fs.FS, own bool) (
 		x.count(r.Used, "never true")
 		all = append(all, x)
 	}
-	probes, err := template.NewProbes(builtin, operator)
+	schemas, err := fs.Sub(builtin, "cue")
+	if err != nil {
+		return nil, err
+	}
+	probes, err := template.NewProbes(schemas, operator)
 	if err != nil {
 		return nil, err
 	}
