@@ -52,7 +52,7 @@ It exits with 1 when something is not converted, or not the same.`,
 	cmd.Flags().StringVarP(&output, "output", "o", "", "folder to write the bundle to; no file in it is replaced (default standard output)")
 	cmd.Flags().IntVar(&inputs, "inputs", 500, "on how many inputs each template is compared with its original")
 	_ = cmd.MarkFlagDirname("output")
-	cmd.AddCommand(newMigrateConfig())
+	cmd.AddCommand(newMigrateConfig(), newMigrateNginx())
 	return cmd
 }
 

@@ -1,0 +1,51 @@
+package nginx
+
+import "testing"
+
+// TestNobodyTakesWhatWasProtected: the requests of a protected Ingress that is left out do
+// not come to another one that would have lost them to it on ingress-nginx.
+func TestNobodyTakesWhatWasProtected(t *testing.T) {
+	lock := []string{"auth-url", "http://auth/"}
+	regex := []string{"use-regex", "true"}
+	for _, test := range []struct {
+		name         string
+		closed, open string
+		left         bool
+	}{
+		{"shorter path", manifest("closed", "a.example.com", "/admin", lock...), manifest("open", "a.example.com", "/"), true},
+		{"same path", manifest("closed", "a.example.com", "/admin", lock...), manifest("open", "a.example.com", "/admin"), true},
+		{"longer path", manifest("closed", "a.example.com", "/admin", lock...), manifest("open", "a.example.com", "/admin/public"), false},
+		{"other path", manifest("closed", "a.example.com", "/admin", lock...), manifest("open", "a.example.com", "/adm"), false},
+		{"other host", manifest("closed", "a.example.com", "/admin", lock...), manifest("open", "b.example.com", "/"), false},
+		{"wildcard host", manifest("closed", "a.example.com", "/admin", lock...), manifest("open", "'*.example.com'", "/"), true},
+		{"longer path of a wildcard host", manifest("closed", "a.example.com", "/admin", lock...), manifest("open", "'*.example.com'", "/admin/x"), true},
+		{"host of any name", manifest("closed", "a.example.com", "/admin", lock...), manifest("open", "''", "/"), true},
+		{"regular expression", manifest("closed", "a.example.com", "/admin/secret", lock...), manifest("open", "a.example.com", "/[a-z]+", regex...), true},
+		{"text on a host with regular expressions", manifest("closed", "a.example.com", "/admin/[0-9]+", append(regex, lock...)...), manifest("open", "a.example.com", "/adm"), true},
+		{"not protected", manifest("closed", "a.example.com", "/admin", "permanent-redirect-code", "301", "canary", "true"), manifest("open", "a.example.com", "/"), false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			m := migrated(t, Options{}, test.closed, test.open)
+			if m.Ingresses[0].Outcome != LeftOut {
+				t.Fatalf("the closed one is %s", m.Ingresses[0].Outcome)
+			}
+			if got := m.Ingresses[1].Outcome == LeftOut; got != test.left {
+				t.Errorf("left out: %t: %+v", got, m.Ingresses[1].Entries)
+			}
+		})
+	}
+}
+
+// TestRefusedByTheEngine: what the engine refuses is not written, and nobody takes its
+// requests where it was protected.
+func TestRefusedByTheEngine(t *testing.T) {
+	m := migrated(t, Options{Accept: []string{"client-ip"}},
+		manifest("closed", "a.example.com", "/admin//x", "whitelist-source-range", "10.0.0.0/8"),
+		manifest("open", "a.example.com", "/"),
+		manifest("other", "b.example.com", "/"))
+	for i, want := range []Outcome{LeftOut, LeftOut, Mapped} {
+		if got := m.Ingresses[i].Outcome; got != want {
+			t.Errorf("%s is %s, and not %s: %+v", m.Ingresses[i].Object, got, want, m.Ingresses[i].Entries)
+		}
+	}
+}

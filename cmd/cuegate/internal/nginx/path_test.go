@@ -1,0 +1,179 @@
+package nginx
+
+import (
+	"cmp"
+	"math/rand/v2"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/gorilla/mux"
+)
+
+// served is what becomes of a request: which path took it, and what the service is asked.
+type served struct{ by, asked string }
+
+// onNginx models ingress-nginx: locations in order of length, and `rewrite`.
+func onNginx(paths []string, target, request string) served {
+	paths = slices.Clone(paths)
+	slices.SortStableFunc(paths, func(a, b string) int { return cmp.Compare(len(b), len(a)) })
+	for _, p := range paths {
+		if !regexp.MustCompile("(?i)^" + p).MatchString(request) {
+			continue
+		}
+		if target == "" || target == p {
+			return served{p, request}
+		}
+		re := regexp.MustCompile("(?i)" + p)
+		groups := re.FindStringSubmatch(request)
+		asked := regexp.MustCompile(`\$[1-9]`).ReplaceAllStringFunc(target, func(v string) string {
+			if n := int(v[1] - '0'); n < len(groups) {
+				return groups[n]
+			}
+			return ""
+		})
+		return served{p, asked}
+	}
+	return served{}
+}
+
+// onGateway models the gateway: the router's own regular expression for each listen path,
+// the longest as the gateway counts first.
+func onGateway(t *testing.T, paths []string, target, request string) served {
+	t.Helper()
+	type api struct {
+		path string
+		plan pathPlan
+	}
+	var apis []api
+	for _, p := range paths {
+		plan, err := planPath(p, false, target)
+		if err != nil {
+			t.Fatalf("%s: %s", p, err)
+		}
+		if plan.listen == "" {
+			plan.listen = "/{path_prefix:(?:|/)}"
+		}
+		apis = append(apis, api{p, plan})
+	}
+	slices.SortStableFunc(apis, func(a, b api) int { return cmp.Compare(counts(b.plan.listen), counts(a.plan.listen)) })
+	for _, a := range apis {
+		source, err := new(mux.Route).PathPrefix(a.plan.listen).GetPathRegexp()
+		if err != nil {
+			t.Fatalf("%s: %s", a.plan.listen, err)
+		}
+		re := regexp.MustCompile(source)
+		if !re.MatchString(request) {
+			continue
+		}
+		asked := request
+		switch {
+		case a.plan.strip:
+			asked = "/" + strings.TrimPrefix(re.ReplaceAllString(request, ""), "/")
+			asked = a.plan.prefix + asked
+		case a.plan.match != "":
+			groups := regexp.MustCompile(a.plan.match).FindStringSubmatch((&url.URL{Path: request}).String())
+			if groups == nil {
+				t.Fatalf("%s does not match %q, which the listen path let in", a.plan.match, request)
+			}
+			asked = a.plan.to
+			for i := range groups {
+				asked = strings.ReplaceAll(asked, "$"+string(rune('0'+i)), groups[i])
+			}
+		}
+		return served{a.path, asked}
+	}
+	return served{}
+}
+
+// counts is the length of a listen path as the gateway counts it.
+func counts(listen string) int {
+	n := len(listen)
+	for s := range strings.SplitSeq(listen, "/") {
+		if strings.HasPrefix(s, "{") && strings.HasSuffix(s, "}") {
+			n -= len(s)
+		}
+	}
+	return n
+}
+
+// TestPathsMeanTheSame sends requests to a model of ingress-nginx and one of the gateway.
+func TestPathsMeanTheSame(t *testing.T) {
+	elements := []string{"api", "API", "apis", "v1", "v12", "users", "17", "x.y", "a-b", ""}
+	random := rand.New(rand.NewPCG(1, 2))
+	for _, test := range []struct {
+		target string
+		paths  []string
+	}{
+		{"", []string{"/", "/api", "/api/v1", "/API/v1/users"}},
+		{"", []string{"/api/v[0-9]+/", "/api", "/(api|users)/17", "/[a-z]{3}", "/x.y"}},
+		{"/$2", []string{"/api(/|$)(.*)", "/users(/|$)(.*)", "/api/v1(/|$)(.*)"}},
+		{"/v2/$2", []string{"/api(/|$)(.*)"}},
+		{"/$1", []string{"/api/(.*)", "/users/?(.*)", "/(.*)"}},
+		{"/app/$1", []string{"/(.*)"}},
+		{"/", []string{"/api", "/users/17"}},
+		{"/u/$2/of/$1", []string{"/([a-z]+)/([0-9]+)", "/(v[0-9]+)/(.*)$"}},
+		{"/same", []string{"/same"}},
+	} {
+		for range 2000 {
+			request := ""
+			for range 1 + random.IntN(4) {
+				request += "/" + elements[random.IntN(len(elements))]
+			}
+			request = regexp.MustCompile(`/+`).ReplaceAllString(request, "/") // as both do
+			want, got := onNginx(test.paths, test.target, request), onGateway(t, test.paths, test.target, request)
+			if got != want {
+				t.Fatalf("paths %q, rewrite-target %q: %s is %+v on the gateway, and %+v on ingress-nginx", test.paths, test.target, request, got, want)
+			}
+		}
+	}
+}
+
+func TestPathsThatCannotBeCarriedOver(t *testing.T) {
+	for _, test := range []struct{ path, target, want string }{
+		{"/api(", "", "no regular expression of RE2"},
+		{"/(?=x)", "", "no regular expression of RE2"},
+		{"/?(.*)", "/$1", "begins with an optional or repeated slash"},
+		{"/a|/b", "", "alternatives outside of parentheses"},
+		{"/a", "https://example.com/$1", "does not begin with a slash"},
+		{"/a", "/x$host", "a variable other than $1 to $9"},
+		{"/a", "/$secret_env.X", "a variable other than $1 to $9"},
+		{"/a", "/x$", "a variable other than $1 to $9"},
+		{"/(a)(a)(a)(a)(a)(a)(a)(a)(a)", "/$9", "more than eight groups"},
+		{"/a", "/b c", "characters that no path has"},
+	} {
+		_, err := planPath(test.path, false, test.target)
+		if err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("path %q, rewrite-target %q: %v, and not %q", test.path, test.target, err, test.want)
+		}
+	}
+}
+
+// TestQueryStays: the gateway compares path and query in one, and nginx the path alone.
+func TestQueryStays(t *testing.T) {
+	for _, test := range []struct{ path, target, request, want string }{
+		{"/old", "/", "/old/x?a=/old", "/?a=/old"},
+		{"/old/(.*)/x", "/new/$1", "/old/1/x/?q=9/x", "/new/1?q=9/x"},
+		{"/old/([^/]*)", "/new?id=$1", "/old/1?q=9", "/new?id=1&q=9"},
+		{"/old/(.*)$", "/new?id=$1", "/old/1?q=9", "/new?id=1&q=9"},
+		{"/old", "/new", "/OLD", "/new"},
+	} {
+		plan, err := planPath(test.path, false, test.target)
+		if err != nil {
+			t.Fatal(err)
+		}
+		groups := regexp.MustCompile(plan.match).FindStringSubmatch(test.request)
+		if groups == nil {
+			t.Fatalf("%s does not match %s", plan.match, test.request)
+		}
+		got := plan.to
+		for i := range groups {
+			got = strings.ReplaceAll(got, "$"+string(rune('0'+i)), groups[i])
+		}
+		if got != test.want {
+			t.Errorf("path %s, rewrite-target %s: %s becomes %s, and not %s", test.path, test.target, test.request, got, test.want)
+		}
+	}
+}

@@ -1,0 +1,141 @@
+package nginx
+
+import (
+	"slices"
+	"strings"
+)
+
+// Prefix is that of the annotations of ingress-nginx.
+const Prefix = "nginx.ingress.kubernetes.io/"
+
+// Outcome is what became of an annotation.
+type Outcome string
+
+// The outcomes, from good to bad.
+const (
+	Mapped       Outcome = "mapped"       // the gateway does the same
+	Needless     Outcome = "needless"     // there is nothing to carry over
+	Approximated Outcome = "approximated" // nearly the same; the note tells the difference
+	Unsupported  Outcome = "unsupported"  // lost; the Ingress is served without it
+	LeftOut      Outcome = "left out"     // the Ingress is not migrated
+)
+
+var outcomes = []Outcome{Mapped, Needless, Approximated, Unsupported, LeftOut}
+
+func (o Outcome) worse(than Outcome) bool {
+	return slices.Index(outcomes, o) > slices.Index(outcomes, than)
+}
+
+// Row is what the program knows of one annotation.
+type Row struct {
+	// Name without the prefix.
+	Name string
+	// Outcome of a common value; others may come to a worse one.
+	Outcome Outcome
+	// Accept is the name by which a caller takes the difference; without it the Ingress is
+	// left out.
+	Accept string
+	// Note says what it becomes, or what to do.
+	Note string
+	// Hidden values may hold secrets and are never shown.
+	Hidden bool
+
+	// convert notes in the draft what the value asks for; nil where Outcome and Note say
+	// everything.
+	convert func(d *draft, value string) verdict
+}
+
+// verdict is what became of one value. The zero verdict stands for what the row says.
+type verdict struct {
+	outcome Outcome
+	note    string
+	accept  string
+}
+
+// Table gives the rows of all annotations in order of their names.
+func Table() []Row {
+	var rows []Row
+	for _, group := range [][]Row{authRows(), accessRows(), limitRows(), pathRows(), tlsRows(), upstreamRows(), browserRows(), splitRows(), tuningRows(), watchRows(), removedRows()} {
+		rows = append(rows, group...)
+	}
+	slices.SortFunc(rows, func(a, b Row) int { return strings.Compare(a.Name, b.Name) })
+	return rows
+}
+
+// protects tells whether losing the annotation would open what it closed.
+func (r Row) protects() bool { return r.Accept != "" || r.Outcome == LeftOut }
+
+// table finds rows by name.
+type table map[string]Row
+
+func newTable() table {
+	t := table{}
+	for _, r := range Table() {
+		t[r.Name] = r
+	}
+	return t
+}
+
+// row gives that of a name. One that is not known is unsupported, and leaves the Ingress
+// out where the nearest one that is known protects: it may be that one of another version.
+func (t table) row(name string) Row {
+	if r, ok := t[name]; ok {
+		return r
+	}
+	r := Row{Name: name, Outcome: Unsupported, Hidden: true, Note: "ingress-nginx has no such annotation."}
+	if near := t.nearest(name); near != "" {
+		r.Note += " The nearest is " + near + "."
+		if t[near].protects() {
+			r.Outcome, r.Accept = LeftOut, "unknown"
+			r.Note += " That one decides who may call: correct the name, or remove the annotation."
+		}
+	}
+	return r
+}
+
+// nearest finds the known name with the fewest letters to change; "" where none is near.
+func (t table) nearest(name string) string {
+	best, bestAt := "", 1+max(2, len(name)/3)
+	for known := range t {
+		if d := distance(name, known); d < bestAt || d == bestAt && best != "" && known < best {
+			best, bestAt = known, d
+		}
+	}
+	return best
+}
+
+// distance counts the letters to insert, delete or replace to get from a to b.
+func distance(a, b string) int {
+	if len(a) > 128 {
+		return 1 << 20 // nobody's typing error
+	}
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(row[j+1]+1, row[j]+1, cost)
+		}
+	}
+	return row[len(b)]
+}
+
+// Acceptable gives the names of all differences that may be accepted.
+func Acceptable() []string {
+	names := []string{"cors-wildcard", "unknown"}
+	for _, r := range Table() {
+		if r.Accept != "" {
+			names = append(names, r.Accept)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
