@@ -104,6 +104,7 @@ func (r *Rules) withTests() (map[string]*ast.Module, map[string]bool, []problem.
 				full += " (built-in)"
 			} else {
 				names[full] = true
+				ps = append(ps, checkWiths(m, r.types)...)
 			}
 			modules[full] = m
 			return nil

@@ -39,7 +39,9 @@ func loadTested(t *testing.T, tests string) *Rules {
 	t.Helper()
 	file := func(text string) *fstest.MapFile { return &fstest.MapFile{Data: []byte(text)} }
 	types := Types{
-		Input: map[string]any{"type": "object", "properties": map[string]any{"host": map[string]any{"type": "string"}}},
+		Input: map[string]any{"type": "object", "properties": map[string]any{
+			"host": map[string]any{"type": "string"}, "of": map[string]any{"$ref": "#/$defs/Of"},
+		}, "$defs": map[string]any{"Of": map[string]any{"type": "object", "properties": map[string]any{"kind": map[string]any{"type": "string"}}}}},
 		Settings: func(any) []schema.Violation {
 			return nil
 		},
@@ -126,6 +128,8 @@ func TestTestsThatDoNotCompile(t *testing.T) {
 		{"test_x if time.now_ns() > 0", "time.now_ns does not exist here"},
 		{"test_x if http.send({}).status_code == 200", "http.send does not exist here"},
 		{"test_x if input.hots == 1", "undefined ref: input.hots"},
+		{"test_x if data.cuegate.guard.deny == set() with input.hots as \"a\"", "policies/guard/deny_test.rego:3:49: there is no fact input.hots; did you mean host?"},
+		{"test_x if data.cuegate.guard.deny == set() with input.of.kidn as 1", "there is no fact input.of.kidn; did you mean kind?"},
 		{"test_x if ", "unexpected eof token"},
 	} {
 		_, ps := loadTested(t, "package cuegate.guard_test\n\n"+s.test+"\n").Test(t.Context(), nil, nil)

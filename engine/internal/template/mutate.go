@@ -14,14 +14,14 @@ import (
 	"github.com/cuegate/cuegate/engine/internal/problem"
 )
 
-// Mutants changes the templates of an operator's bundle, one thing at a time: conditions
-// that always or never hold, and other constants. Labels stay, and so does the wording of
+// Mutants changes the templates of an operator's bundle, and what it asks of objects, one
+// thing at a time: conditions that always or never hold, and other constants. Labels stay, and so does the wording of
 // `errors`. The files must be such that Load takes them.
 func Mutants(operator fs.FS) ([]problem.Mutant, error) {
 	var all []problem.Mutant
 	var failed error
 	err := eachCUE(operator, func(name string, text []byte) {
-		if !ofOperator(name) {
+		if !ofOperator(name) && !strings.HasPrefix(name, "schema/") {
 			return
 		}
 		f, err := parser.ParseFile(root+name, text, parser.ParseComments)
