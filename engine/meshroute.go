@@ -262,7 +262,7 @@ func (w *walk) secure(d *draft, part *policy.Mesh, all []rendered) (pending []Re
 			x.secure("upstream_certificates", map[string]any{fmt.Sprintf("%s:%d", d.facts.Routes[0].Host, part.Port): id})
 			continue
 		}
-		x.secure("listen_port", json.Number(strconv.Itoa(part.Port)))
+		x.secure("listen_port", json.Number(strconv.Itoa(d.meshPort(part))))
 		x.secure("protocol", "http")
 		if part.TLS == tlsOff {
 			// Any Service may lead here.

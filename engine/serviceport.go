@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -84,6 +85,10 @@ func (e *Engine) newServiceFacts(o Object, around Cluster) (*draft, rewritten, [
 	return d, was, reasons
 }
 
+// sidecarPort is what every sidecar calls the port on which it takes requests from others;
+// not all have the same number there.
+const sidecarPort = "tyk-mesh"
+
 // rewritePorts gives the patch that has the ports lead where they shall, and the others
 // where their author wanted them; nil where they do.
 func rewritePorts(d *draft, was rewritten, to *policy.Rewrite) ([]byte, error) {
@@ -98,10 +103,9 @@ func rewritePorts(d *draft, was rewritten, to *policy.Rewrite) ([]byte, error) {
 		there := string(p.TargetPort) != "" && string(p.TargetPort) != "null"
 		before, changed := was[p.Port]
 		tcp := p.Protocol == "" || p.Protocol == string(corev1.ProtocolTCP)
-		sidecar := fmt.Sprint(to.Port)
 		switch {
 		case tcp && slices.Contains(to.Ports, p.Port):
-			if !changed || there && string(p.TargetPort) != sidecar {
+			if !changed || there && string(p.TargetPort) != strconv.Quote(sidecarPort) {
 				before = p.TargetPort // as its author has it now
 			}
 			if !there {
@@ -112,9 +116,9 @@ func rewritePorts(d *draft, was rewritten, to *policy.Rewrite) ([]byte, error) {
 			}
 			now[p.Port] = before
 			if !there {
-				ops = append(ops, operation{"add", at, to.Port})
-			} else if string(p.TargetPort) != sidecar {
-				ops = append(ops, operation{"replace", at, to.Port})
+				ops = append(ops, operation{"add", at, sidecarPort})
+			} else if string(p.TargetPort) != strconv.Quote(sidecarPort) {
+				ops = append(ops, operation{"replace", at, sidecarPort})
 			}
 		case tcp && changed && string(before) == "null":
 			if there {

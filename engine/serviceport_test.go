@@ -67,8 +67,8 @@ func targetPorts(t *testing.T, service string) string {
 func TestServicePortsLeadToSidecars(t *testing.T) {
 	e := builtinEngine()
 	for _, c := range []struct{ name, annotations, want string }{
-		{"called http", asks, `8080 9091 8080 -`},
-		{"listed by name and number", asks + `,"injector.tyk.io/ports":"metrics, 81"`, `"web" 8080 8080 -`},
+		{"called http", asks, `"tyk-mesh" 9091 "tyk-mesh" -`},
+		{"listed by name and number", asks + `,"injector.tyk.io/ports":"metrics, 81"`, `"web" "tyk-mesh" "tyk-mesh" -`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			before := serviceWith(c.annotations, ports)
@@ -98,9 +98,9 @@ func TestServicePortsLeadToSidecars(t *testing.T) {
 func TestServicePortChangedByItsAuthor(t *testing.T) {
 	e := builtinEngine()
 	after, _, _ := decideService(t, e, serviceWith(asks, `{"port":80,"targetPort":3000}`))
-	changed := strings.Replace(after, `"targetPort":8080`, `"targetPort":4000`, 1)
+	changed := strings.Replace(after, `"targetPort":"tyk-mesh"`, `"targetPort":4000`, 1)
 	after, _, _ = decideService(t, e, changed)
-	if got := targetPorts(t, after); got != "8080" {
+	if got := targetPorts(t, after); got != `"tyk-mesh"` {
 		t.Fatal(got)
 	}
 	back, _, _ := decideService(t, e, strings.Replace(after, asks, `"a":"b"`, 1))

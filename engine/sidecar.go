@@ -112,7 +112,7 @@ func (w *walk) inject(d *draft, part *policy.Mesh) error {
 	}
 	add, err := w.engine.bundle.templates.RenderSidecar(template.SidecarIn{
 		Kind: d.object.Kind, Namespace: d.object.Namespace, Name: d.object.Name, Org: w.engine.config.OrgID,
-		Tags: tags, Host: part.Host, Port: part.Port, AppPort: d.facts.Workload.Port, TakenPorts: d.takenPorts(),
+		Tags: tags, Host: part.Host, Port: d.meshPort(part), AppPort: d.facts.Workload.Port, TakenPorts: d.takenPorts(),
 		Interception: part.Interception, TLS: part.TLS,
 	})
 	failed := func(what string, err error) error {
@@ -138,8 +138,17 @@ func (w *walk) inject(d *draft, part *policy.Mesh) error {
 		return w.refuse("inject", taken...)
 	}
 	w.desired.Patch, w.desired.Service = patch, service
-	w.step("inject", Reason{ID: "sidecar", Field: "spec.template", Msg: fmt.Sprintf("The sidecar listens on port %d for the mesh and sends to port %d of the app.", part.Port, d.facts.Workload.Port)})
+	w.step("inject", Reason{ID: "sidecar", Field: "spec.template", Msg: fmt.Sprintf("The sidecar listens on port %d for the mesh and sends to port %d of the app.", d.meshPort(part), d.facts.Workload.Port)})
 	return nil
+}
+
+// meshPort is where the sidecar listens: on the port of the mesh, or on the other one where
+// the app has that.
+func (d *draft) meshPort(part *policy.Mesh) int {
+	if slices.Contains(d.takenPorts(), part.Port) {
+		return part.OtherPort
+	}
+	return part.Port
 }
 
 // service makes the Service by which other sidecars find the workload.
@@ -157,7 +166,7 @@ func (d *draft) service(part *policy.Mesh) ([]byte, []Reason) {
 	s := meshService{APIVersion: "v1", Kind: "Service", Metadata: meshServiceMeta{
 		Labels: map[string]string{meshLabel: "service"}, Name: d.facts.Routes[0].Backend.Name, Namespace: o.Namespace,
 	}, Spec: meshServiceSpec{
-		Ports:    []meshServicePort{{Name: "mesh", Port: part.Port, Protocol: "TCP", TargetPort: part.Port}},
+		Ports:    []meshServicePort{{Name: "mesh", Port: part.Port, Protocol: "TCP", TargetPort: d.meshPort(part)}},
 		Selector: selected,
 	}}
 	if uid := d.workload.Metadata.UID; uid != "" {

@@ -7,6 +7,7 @@ test_part if {
 		"interception": "none",
 		"tls": "off",
 		"port": 8080,
+		"otherPort": 18080,
 		"host": "mesh",
 		"group": "cafe/default",
 		"callers": ["cafe/default"],

@@ -7,7 +7,7 @@ package cuegate.mesh
 #   TCP port of the Service, or those that are called http, carry appProtocol http or
 #   have the number 80.
 # scope: document
-rewrite := {"port": data.settings.mesh.port, "ports": sort(chosen_ports)}
+rewrite := {"ports": sort(chosen_ports)}
 
 chosen_ports contains port.port if {
 	some port in input.service.ports

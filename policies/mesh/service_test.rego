@@ -12,11 +12,11 @@ with_listed(listed, ports) := object.union(service, {"service": {"ports": ports,
 several := [port("web", 8000, {}), port("admin", 8001, {})]
 
 test_only_port if {
-	mesh.rewrite == {"port": 8080, "ports": [8000]} with input as service
+	mesh.rewrite == {"ports": [8000]} with input as service
 	mesh.rewrite.ports == [8000] with input as with_ports([port("web", 8000, {}), port("dns", 53, {"protocol": "UDP"})])
 	decision := data.cuegate.decision with input as service
 	decision.outcome == "manage"
-	decision.rewrite == {"port": 8080, "ports": [8000]}
+	decision.rewrite == {"ports": [8000]}
 }
 
 test_ports_that_speak_http if {

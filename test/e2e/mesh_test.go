@@ -231,6 +231,24 @@ func TestMeshPort80(t *testing.T) {
 	}
 }
 
+// An app on the port of the mesh keeps it, and its sidecar is reached all the same: by the
+// mesh, and by a Service that leads to sidecars.
+func TestMeshPort8080(t *testing.T) {
+	t.Parallel()
+	m := newMesh(t)
+	m.run()
+	m.applyText(strings.ReplaceAll(injected("Deployment", "shop", "tea"), "3000", "8080"))
+	m.applyText(injected("Deployment", "shop", "sleep"))
+	m.applyText(`{apiVersion: v1, kind: Service, metadata: {name: tea, namespace: shop, annotations: {injector.tyk.io/inject: "true"}},
+		spec: {selector: {app: tea}, ports: [{port: 80, targetPort: 8080}]}}`)
+	if a := m.call(200, sleepApp, "http://mesh/tea/x"); a.Header.Get("X-Forwarded-For") != "127.0.0.1, 127.0.0.1" {
+		t.Errorf("by the mesh the app saw %+v", a)
+	}
+	if a := m.call(200, sleepApp, "http://tea.shop/x"); a.Header.Get("X-Forwarded-For") != "127.0.0.1" {
+		t.Errorf("by the Service the app saw %+v", a)
+	}
+}
+
 // Without the webhook, cuegate inject writes the same into manifests.
 func TestMeshInjectedByHand(t *testing.T) {
 	t.Parallel()

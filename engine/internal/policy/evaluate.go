@@ -40,9 +40,8 @@ type Templates struct {
 	Mesh    string `json:"mesh"`
 }
 
-// Rewrite says which ports of a Service lead to which port of sidecars.
+// Rewrite says which ports of a Service lead to sidecars.
 type Rewrite struct {
-	Port  int   `json:"port"`
 	Ports []int `json:"ports"`
 }
 
@@ -51,6 +50,7 @@ type Mesh struct {
 	Interception string   `json:"interception"`
 	TLS          string   `json:"tls"`
 	Port         int      `json:"port"`
+	OtherPort    int      `json:"otherPort"`
 	Host         string   `json:"host"`
 	Group        string   `json:"group"`
 	Callers      []string `json:"callers"`
@@ -126,13 +126,15 @@ func (r *Rules) Decide(ctx context.Context, facts Input, trace bool) (Decision, 
 // isMesh tells whether the decision is a whole one about a workload.
 func (d Decision) isMesh() bool {
 	m, t := d.Mesh, d.Templates
-	return m != nil && t != nil && t.Inbound != "" && t.Mesh != "" && m.Port > 0 && m.Port < 65536 && m.Host != "" && m.Group != "" &&
+	return m != nil && t != nil && t.Inbound != "" && t.Mesh != "" && isPort(m.Port) && isPort(m.OtherPort) && m.Host != "" && m.Group != "" &&
 		(m.Interception == "none" || m.Interception == "iptables") && (m.TLS == "off" || m.TLS == "tls" || m.TLS == "mtls")
 }
 
+func isPort(n int) bool { return n > 0 && n < 65536 }
+
 // isRewrite tells whether the decision is a whole one about a Service.
 func (d Decision) isRewrite() bool {
-	return d.Rewrite != nil && d.Rewrite.Port > 0 && d.Rewrite.Port < 65536 && len(d.Rewrite.Ports) > 0
+	return d.Rewrite != nil && len(d.Rewrite.Ports) > 0
 }
 
 // Judge evaluates data.cuegate.verdict; facts holds the definitions as well.
