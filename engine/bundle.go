@@ -29,8 +29,14 @@ type Bundle struct {
 // operator, which may be nil:
 //
 //	templates/*.cue   package templates; its field `templates` holds templates by name
+//	schema/*.cue      package schema; what its #Ingress, #Deployment, #StatefulSet and
+//	                  #DaemonSet ask, objects have to be
 //	policies/**       Rego files, and data.yaml with what differs in the settings
-//	cue.mod/**        module.cue, and packages that the bundle vendors
+//	cue.mod/**        module.cue, and packages that the bundle vendors; our own are
+//	                  never read from there, but from the built-in bundle
+//
+// Other files, such as tests and manifests, are left alone, unless they look like one of
+// these in the wrong place.
 //
 // The error is a *BundleError with everything that is wrong.
 func LoadBundle(ctx context.Context, builtin, operator fs.FS) (*Bundle, error) {
@@ -105,7 +111,7 @@ func strays(operator fs.FS) []problem.Problem {
 		}
 		inside := strings.HasPrefix(name, "policies/")
 		switch base := path.Base(name); {
-		case strings.HasPrefix(name, "templates/") && path.Ext(name) == ".cue", inside && decides(name):
+		case (strings.HasPrefix(name, "templates/") || strings.HasPrefix(name, "schema/")) && path.Ext(name) == ".cue", inside && decides(name):
 			read++
 		case inside:
 		case path.Ext(name) == ".rego", base == "data.yaml", base == "data.yml", base == "data.json":
@@ -117,7 +123,7 @@ func strays(operator fs.FS) []problem.Problem {
 	case err != nil:
 		ps = append(ps, problem.Problem{Message: fmt.Sprintf("reading bundle: %s", err)})
 	case read == 0:
-		ps = append(ps, problem.Problem{Message: "the bundle has neither templates/*.cue nor policies: is it the right folder?"})
+		ps = append(ps, problem.Problem{Message: "the bundle has neither templates/*.cue nor schema/*.cue nor policies: is it the right folder?"})
 	}
 	return ps
 }
@@ -127,6 +133,9 @@ func (b *Bundle) Digest() string { return b.digest }
 
 // Templates returns the names of the templates, sorted.
 func (b *Bundle) Templates() []string { return b.templates.Names() }
+
+// vendored is where a bundle keeps copies of our packages for the stock cue command.
+const vendored = "cue.mod/pkg/github.com/cuegate/cuegate/cue/"
 
 // digest hashes every file that can change a decision, by name and content.
 func digest(trees ...fs.FS) (string, error) {
@@ -157,7 +166,7 @@ func digest(trees ...fs.FS) (string, error) {
 func decides(name string) bool {
 	switch path.Ext(name) {
 	case ".cue":
-		return true
+		return !strings.HasPrefix(name, vendored)
 	case ".rego", ".yaml", ".yml", ".json":
 		return strings.HasPrefix(name, "policies/") && !strings.HasSuffix(name, "_test.rego")
 	}

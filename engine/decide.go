@@ -104,6 +104,11 @@ func (w *walk) settle(d *draft, decision policy.Decision, invalid []Reason) (sto
 	}
 	w.warn("facts", d.warnings...)
 	w.warn("decide", decision.Warnings...)
+	unlike, err := w.unlike(d)
+	if err != nil {
+		return true, err
+	}
+	invalid = append(invalid, unlike...)
 	if decision.Outcome == policy.Refuse {
 		return true, w.refuse("decide", append(invalid, decision.Reasons...)...)
 	}

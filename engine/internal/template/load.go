@@ -79,6 +79,8 @@ type Set struct {
 	plain *plain
 	// uses notes what is rendered; it may be nil.
 	uses *Uses
+	// objects is what the bundle asks of objects; nil where it asks nothing.
+	objects *objects
 }
 
 // Load compiles the templates of a bundle: builtin is our own CUE module,
@@ -113,17 +115,22 @@ func Load(builtin, operator fs.FS) (*Set, []problem.Problem) {
 	if len(ps) > 0 {
 		return strict, ps
 	}
+	held, ps := loadObjects(files, strict)
+	if len(ps) > 0 {
+		return strict, ps
+	}
 	if err := standIn(files, strict); err != nil {
 		return nil, []problem.Problem{{Message: "compiling the package tyk: " + err.Error()}}
 	}
 	s, ps := compile(files, nil)
 	if len(ps) > 0 {
 		// A template that asks more of the package tyk than the stand-in has.
-		strict.tellsKeys = true
+		strict.tellsKeys, strict.objects = true, held
 		return strict, nil
 	}
 	s.definition, s.settings, s.facts = strict.definition, strict.settings, strict.facts
 	s.sidecar, s.injected, s.blindSidecar = strict.sidecar, strict.injected, isBlind(files)
+	s.objects = held
 	s.plain = newPlain(files, s)
 	return s, nil
 }
@@ -152,18 +159,11 @@ func compile(files map[string][]byte, hold func(*Set, cue.Value) cue.Value) (*Se
 	if hasPackage(files, "templates") {
 		args = append(args, "./templates")
 	}
-	overlay := make(map[string]load.Source, len(files))
-	for name, data := range files {
-		overlay[root+name] = load.FromBytes(data)
+	if hold != nil && hasPackage(files, "schema") {
+		args = append(args, objectsPackage)
 	}
-	instances := load.Instances(args, &load.Config{
-		Dir:        strings.TrimSuffix(root, "/"),
-		ModuleRoot: strings.TrimSuffix(root, "/"),
-		Overlay:    overlay,
-		Env:        []string{"CUE_REGISTRY=none"},
-	})
 	var ps []problem.Problem
-	for i, inst := range instances {
+	for i, inst := range instances(files, args) {
 		for _, f := range slices.Concat(inst.BuildFiles, inst.InvalidFiles) {
 			s.read[strings.TrimPrefix(f.Filename, root)] = true
 		}
@@ -176,6 +176,10 @@ func compile(files map[string][]byte, hold func(*Set, cue.Value) cue.Value) (*Se
 			ps = append(ps, problems(err)...)
 		}
 		s.packages[args[i]] = v
+		if args[i] == objectsPackage {
+			s.noteRead(inst) // it holds no templates
+			continue
+		}
 		s.index(inst)
 		ps = append(ps, s.addTemplates(v, hold, args[i] != "./templates")...)
 	}
@@ -184,13 +188,27 @@ func compile(files map[string][]byte, hold func(*Set, cue.Value) cue.Value) (*Se
 	return s, problem.Sort(ps)
 }
 
+// instances loads packages of a bundle.
+func instances(files map[string][]byte, args []string) []*build.Instance {
+	overlay := make(map[string]load.Source, len(files))
+	for name, data := range files {
+		overlay[root+name] = load.FromBytes(data)
+	}
+	return load.Instances(args, &load.Config{
+		Dir:        strings.TrimSuffix(root, "/"),
+		ModuleRoot: strings.TrimSuffix(root, "/"),
+		Overlay:    overlay,
+		Env:        []string{"CUE_REGISTRY=none"},
+	})
+}
+
 // unread finds files of an operator's bundle that no package holds, and a package
 // templates without templates: what they were to say would not be said.
 func unread(files map[string][]byte, s *Set) []problem.Problem {
 	var ps []problem.Problem
 	for name := range files {
 		if !s.read[name] && !strings.HasPrefix(name, "cue.mod/") {
-			ps = append(ps, problem.Problem{File: name, Message: "this file is not read: templates are in the folder templates, package templates, and in packages that it imports"})
+			ps = append(ps, problem.Problem{File: name, Message: "this file is not read: templates are in the folder templates, package templates, constraints on objects in the folder schema, package schema, and others in packages that these import"})
 		}
 	}
 	pkg, ok := s.packages["./templates"]
@@ -348,6 +366,16 @@ func (s *Set) index(inst *build.Instance) {
 			s.note(n)
 			return true
 		}, nil)
+	}
+}
+
+// noteRead notes the files of a package and of those that it imports.
+func (s *Set) noteRead(inst *build.Instance) {
+	for _, f := range inst.Files {
+		s.read[strings.TrimPrefix(f.Filename, root)] = true
+	}
+	for _, imported := range inst.Imports {
+		s.noteRead(imported)
 	}
 }
 

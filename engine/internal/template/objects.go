@@ -1,0 +1,499 @@
+package template
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"fmt"
+	"maps"
+	"path"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"unicode"
+
+	"cuelang.org/go/cue"
+	"cuelang.org/go/cue/ast"
+	"cuelang.org/go/cue/build"
+	"cuelang.org/go/cue/cuecontext"
+	"cuelang.org/go/cue/errors"
+	"cuelang.org/go/cue/format"
+	"cuelang.org/go/cue/literal"
+	"cuelang.org/go/cue/parser"
+	cuejson "cuelang.org/go/encoding/json"
+
+	"github.com/cuegate/cuegate/engine/internal/problem"
+	"github.com/cuegate/cuegate/engine/internal/schema"
+)
+
+// What a bundle asks of objects
+//
+// A bundle may have a package schema, whose #Ingress, #Deployment, #StatefulSet and
+// #DaemonSet say what such objects must be, most often by adding to ours:
+//
+//	import cuegate "github.com/cuegate/cuegate/cue/schema"
+//
+//	#Ingress: cuegate.#Ingress & {
+//		metadata: labels: team!: string
+//	}
+//
+// The engine has found out by itself whether an object is what ours say, and in plainer
+// words. So what stands for ours here is open and asks nothing: what is left is what the
+// bundle adds, and costs a fraction.
+
+// objectsPackage is where that package is.
+const objectsPackage = "./schema"
+
+// objectKinds are the kinds that a bundle may ask something of.
+var objectKinds = []string{"Ingress", "Deployment", "StatefulSet", "DaemonSet"}
+
+const (
+	openMeta = `{labels?: {...}, annotations?: {...}, ownerReferences?: [...{...}], managedFields?: [...{...}], ...}`
+
+	openBackend = `{service?: {port?: {...}, ...}, resource?: {...}, ...}`
+
+	openIngress = `{metadata?: ` + openMeta + `, spec?: {
+		defaultBackend?: ` + openBackend + `
+		tls?: [...{...}]
+		rules?: [...{http?: {paths?: [...{backend?: ` + openBackend + `, ...}], ...}, ...}]
+		...
+	}, ...}`
+
+	openWorkload = `{metadata?: ` + openMeta + `, spec?: {
+		selector?: {matchLabels?: {...}, ...}
+		template?: {metadata?: ` + openMeta + `, spec?: {containers?: [...{ports?: [...{...}], ...}], ...}, ...}
+		...
+	}, ...}`
+)
+
+// openObjects stand for definitions of our package schema.
+var openObjects = map[string]string{
+	"#Ingress": openIngress, "#Workload": openWorkload,
+	"#Deployment": openWorkload, "#StatefulSet": openWorkload, "#DaemonSet": openWorkload,
+}
+
+// objects is the package, compiled with the open stand-ins.
+type objects struct {
+	ctx   *cue.Context
+	kinds map[string]cue.Value
+	// set knows which keys the package spells out.
+	set *Set
+	// faults were found before, by the hash of kind and object: a controller looks at the
+	// same objects again and again.
+	faults remembered
+}
+
+// remembered keeps what was found of the last objects, between maxRemembered and twice as
+// many.
+type remembered struct {
+	mu         sync.Mutex
+	young, old map[[sha256.Size]byte][]ObjectFault
+}
+
+const maxRemembered = 8192
+
+func (r *remembered) get(key [sha256.Size]byte) ([]ObjectFault, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if f, ok := r.young[key]; ok {
+		return f, true
+	}
+	f, ok := r.old[key]
+	if ok {
+		r.keep(key, f)
+	}
+	return f, ok
+}
+
+func (r *remembered) put(key [sha256.Size]byte, f []ObjectFault) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.keep(key, f)
+}
+
+func (r *remembered) keep(key [sha256.Size]byte, f []ObjectFault) {
+	if r.young == nil || len(r.young) >= maxRemembered {
+		r.old, r.young = r.young, map[[sha256.Size]byte][]ObjectFault{}
+	}
+	r.young[key] = f
+}
+
+// loadObjects compiles the package schema of a bundle; nil where there is none. strict
+// has compiled it with our own definitions.
+func loadObjects(files map[string][]byte, strict *Set) (*objects, []problem.Problem) {
+	pkg, ok := strict.packages[objectsPackage]
+	if !ok {
+		return nil, nil
+	}
+	if ps := misspeltKinds(pkg); len(ps) > 0 {
+		return nil, ps
+	}
+	files = maps.Clone(files)
+	for name := range files {
+		if path.Dir(name) != vendored+"schema" {
+			continue
+		}
+		if err := openFile(files, name); err != nil {
+			return nil, []problem.Problem{{Message: fmt.Sprintf("compiling the package schema: %s", err)}}
+		}
+	}
+	inst := instances(files, []string{objectsPackage})[0]
+	if inst.Err != nil {
+		return nil, problems(inst.Err)
+	}
+	o := &objects{ctx: cuecontext.New(), kinds: map[string]cue.Value{}}
+	o.set = &Set{spelled: map[string]bool{}, expressions: map[string]string{}, indexed: map[*build.Instance]bool{}, read: map[string]bool{}, places: map[string]problem.Problem{}}
+	o.set.index(inst)
+	o.set.tellsKeys = tellsObjectKeys(inst)
+	v := o.ctx.BuildInstance(inst)
+	for _, kind := range objectKinds {
+		def := v.LookupPath(cue.ParsePath("#" + kind))
+		if !def.Exists() {
+			continue
+		}
+		if err := def.Validate(); err != nil {
+			return nil, problems(err)
+		}
+		o.kinds[kind] = def
+	}
+	return o, nil
+}
+
+// misspeltKinds finds a package schema that asks nothing, and a definition that is nearly
+// called like a kind: nothing would be held to it.
+func misspeltKinds(pkg cue.Value) []problem.Problem {
+	var names []string
+	for _, kind := range objectKinds {
+		names = append(names, "#"+kind)
+	}
+	found := false
+	var ps []problem.Problem
+	it, err := pkg.Fields(cue.Definitions(true), cue.Optional(true))
+	if err != nil {
+		return problems(err)
+	}
+	for it.Next() {
+		name := it.Selector().String()
+		if slices.Contains(names, name) {
+			found = true
+			continue
+		}
+		near := schema.Nearest(name, names)
+		// #IngressRule is a part of an Ingress, and no slip.
+		if part := strings.TrimPrefix(name, near); near != "" && it.Selector().IsDefinition() && (part == name || !unicode.IsUpper(rune(part[0]))) {
+			p := position(it.Value().Pos())
+			p.Message = fmt.Sprintf("%s is asked of no object; did you mean %s?", name, near)
+			ps = append(ps, p)
+		}
+	}
+	if !found && len(ps) == 0 {
+		ps = append(ps, problem.Problem{File: "schema", Message: "the package has none of " + strings.Join(names, ", ") + ", so it asks nothing of any object"})
+	}
+	return ps
+}
+
+// openFile writes the stand-ins into a file of ours.
+func openFile(files map[string][]byte, name string) error {
+	f, err := parser.ParseFile(name, files[name], parser.ParseComments)
+	if err != nil {
+		return err
+	}
+	changed := false
+	for _, d := range f.Decls {
+		field, ok := d.(*ast.Field)
+		if !ok {
+			continue
+		}
+		label, _, err := ast.LabelName(field.Label)
+		text, stands := openObjects[label]
+		if err != nil || !stands {
+			continue
+		}
+		if field.Value, err = parser.ParseExpr("", text); err != nil {
+			return err
+		}
+		changed = true
+	}
+	if changed {
+		// What is no longer used may be no longer imported.
+		files[name], err = format.Node(f)
+		if err == nil {
+			files[name], err = withoutUnusedImports(name, files[name])
+		}
+	}
+	return err
+}
+
+// withoutUnusedImports leaves out the imports that a file makes no use of, which CUE
+// takes for mistakes.
+func withoutUnusedImports(name string, text []byte) ([]byte, error) {
+	f, err := parser.ParseFile(name, text, parser.ParseComments)
+	if err != nil {
+		return nil, err
+	}
+	used := map[string]bool{}
+	ast.Walk(f, func(n ast.Node) bool {
+		if id, ok := n.(*ast.Ident); ok {
+			used[id.Name] = true
+		}
+		return true
+	}, nil)
+	f.Decls = slices.DeleteFunc(f.Decls, func(d ast.Decl) bool {
+		imports, ok := d.(*ast.ImportDecl)
+		if !ok {
+			return false
+		}
+		imports.Specs = slices.DeleteFunc(imports.Specs, func(spec *ast.ImportSpec) bool {
+			text, err := literal.Unquote(spec.Path.Value)
+			return err == nil && spec.Name == nil && !used[path.Base(text)]
+		})
+		return len(imports.Specs) == 0
+	})
+	return format.Node(f)
+}
+
+// tellsObjectKeys is tellsKeys for a package that may import ours, as long as it takes
+// nothing of it but what is open here.
+func tellsObjectKeys(inst *build.Instance) bool {
+	for _, imported := range inst.Imports {
+		if imported.ImportPath != schemaPackage && tellsObjectKeys(imported) {
+			return true
+		}
+	}
+	bare := &build.Instance{}
+	for _, f := range inst.Files {
+		names := map[string]bool{} // of our package, in this file
+		copied := *f
+		copied.Decls = nil
+		for _, d := range f.Decls {
+			imports, ok := d.(*ast.ImportDecl)
+			if !ok {
+				copied.Decls = append(copied.Decls, d)
+				continue
+			}
+			for _, spec := range imports.Specs {
+				text, err := literal.Unquote(spec.Path.Value)
+				if err != nil || text != schemaPackage {
+					copied.Decls = append(copied.Decls, &ast.ImportDecl{Specs: []*ast.ImportSpec{spec}})
+					continue
+				}
+				names["schema"] = true
+				if spec.Name != nil {
+					names[spec.Name.Name] = true
+				}
+			}
+		}
+		takes := false
+		ast.Walk(f, func(n ast.Node) bool {
+			if sel, ok := n.(*ast.SelectorExpr); ok {
+				if x, ok := sel.X.(*ast.Ident); ok && names[x.Name] {
+					name, _, err := ast.LabelName(sel.Sel)
+					_, open := openObjects[name]
+					takes = takes || err != nil || !open
+				}
+			}
+			return true
+		}, nil)
+		if takes {
+			return true
+		}
+		bare.Files = append(bare.Files, &copied)
+	}
+	return tellsKeys(bare)
+}
+
+// ObjectFault is one thing that a bundle's schema does not let an object be.
+type ObjectFault struct {
+	// Path of the field in the object, by its keys.
+	Path []string
+	// Message says what the schema wants, without the value: "must be string, not int".
+	Message string
+	// Doc is the comment on the field in the schema, on one line.
+	Doc string
+	// At is the place in the schema; without a file where it is not known.
+	At problem.Problem
+}
+
+// AsksOf tells whether the bundle asks anything of objects of a kind.
+func (s *Set) AsksOf(kind string) bool {
+	if s.objects == nil {
+		return false
+	}
+	_, asks := s.objects.kinds[kind]
+	return asks
+}
+
+// CheckObject holds an object, a JSON text, to the bundle's schema of its kind. The
+// caller must not change what it gets.
+func (s *Set) CheckObject(kind string, object []byte) ([]ObjectFault, error) {
+	if !s.AsksOf(kind) {
+		return nil, nil
+	}
+	o := s.objects
+	key := sha256.Sum256(append([]byte(kind+"\x00"), object...))
+	if known, ok := o.faults.get(key); ok {
+		return known, nil
+	}
+	faults, err := o.check(kind, object)
+	if err == nil {
+		o.faults.put(key, faults)
+	}
+	return faults, err
+}
+
+func (o *objects) check(kind string, object []byte) ([]ObjectFault, error) {
+	object = bytes.ReplaceAll(object, []byte("\ufeff"), []byte(`\ufeff`))
+	expr, err := cuejson.Extract("object", object)
+	if err != nil {
+		return nil, err
+	}
+	var hidden keys
+	if !o.set.tellsKeys {
+		hidden = o.set.hide(expr)
+	}
+	value := o.ctx.BuildExpr(expr)
+	held := o.kinds[kind].Unify(value)
+	err = held.Validate(cue.Concrete(true))
+	if err == nil {
+		return nil, nil
+	}
+	var faults []ObjectFault
+	seen := map[string]int{}
+	alternatives := map[string]bool{}
+	for _, e := range errors.Errors(errors.Sanitize(errors.Promote(err, ""))) {
+		at := e.Path()
+		if len(at) > 0 && at[0] == "#"+kind {
+			at = at[1:]
+		}
+		field := strings.Join(at, "\x00")
+		// This merely announces what none of the alternatives takes.
+		if format, _ := e.Msg(); strings.Contains(format, "empty disjunction") {
+			alternatives[field] = true
+			continue
+		}
+		f := o.fault(e, at, held, value)
+		for i, key := range f.Path {
+			f.Path[i] = hidden.reveal(key)
+		}
+		f.Message = hidden.reveal(f.Message)
+		i, again := seen[field]
+		switch {
+		case !again:
+			seen[field] = len(faults)
+			faults = append(faults, f)
+		case alternatives[field] && !strings.HasSuffix(faults[i].Message, strings.TrimPrefix(f.Message, "must be ")):
+			faults[i].Message += " or " + strings.TrimPrefix(f.Message, "must be ")
+		}
+		// Else one cause makes several errors.
+	}
+	return faults, nil
+}
+
+func (o *objects) fault(e errors.Error, at []string, held, value cue.Value) ObjectFault {
+	var f ObjectFault
+	var sels []cue.Selector
+	for _, label := range at {
+		if n, err := strconv.Atoi(label); err == nil {
+			sels = append(sels, cue.Index(n))
+			f.Path = append(f.Path, label)
+			continue
+		}
+		if key, err := literal.Unquote(label); err == nil {
+			label = key
+		}
+		sels = append(sels, cue.Str(label))
+		f.Path = append(f.Path, label)
+	}
+	p := cue.MakePath(sels...)
+	given := value.LookupPath(p)
+	f.Message = wants(e, given)
+	f.Doc = doc(held, sels)
+	for _, pos := range append(e.InputPositions(), e.Position()) {
+		if at := position(pos); at.File != "object" && rank(at) > rank(f.At) {
+			f.At = at
+		}
+	}
+	return f
+}
+
+// doc gives the comment on a field, which may not be there.
+func doc(v cue.Value, sels []cue.Selector) string {
+	for i, sel := range sels {
+		if i+1 == len(sels) {
+			sel = sel.Optional()
+		}
+		next := v.LookupPath(cue.MakePath(sel))
+		if !next.Exists() && i+1 == len(sels) {
+			next = required(v, sel)
+		}
+		v = next
+	}
+	var words []string
+	for _, g := range v.Doc() {
+		words = append(words, strings.Fields(g.Text())...)
+	}
+	return strings.Join(words, " ")
+}
+
+// required finds a field that has to be there and is not.
+func required(v cue.Value, sel cue.Selector) cue.Value {
+	it, err := v.Fields(cue.All())
+	for err == nil && it.Next() {
+		if it.Selector().IsString() && sel.IsString() && it.Selector().Unquoted() == sel.Unquoted() {
+			return it.Value()
+		}
+	}
+	return cue.Value{}
+}
+
+var (
+	beyond     = regexp.MustCompile(`(?s)^invalid value .* \(out of bound (.*)\)$`)
+	unfit      = regexp.MustCompile(`(?s)^invalid value .* \(does not satisfy (.*?)\)(?:: .*)?$`)
+	mistyped   = regexp.MustCompile(`(?s)^conflicting values .* \(mismatched types ([\w|()]+) and ([\w|()]+)\)$`)
+	incomplete = regexp.MustCompile(`(?s)^incomplete value (.*)$`)
+	conflict   = regexp.MustCompile(`(?s)^conflicting values .*$`)
+)
+
+// wants says what the schema wants. The value is left out: it may be a secret.
+func wants(e errors.Error, given cue.Value) string {
+	format, args := e.Msg()
+	text := strings.ReplaceAll(fmt.Sprintf(format, args...), root, "")
+	switch {
+	case strings.HasPrefix(text, "field is required"):
+		return "is required"
+	case text == "field not allowed":
+		return "is not allowed"
+	}
+	if m := beyond.FindStringSubmatch(text); m != nil {
+		for op, says := range map[string]string{"=~": "must match ", "!~": "must not match "} {
+			if pattern, ok := strings.CutPrefix(m[1], op); ok {
+				return says + pattern
+			}
+		}
+		return "must be " + m[1]
+	}
+	if m := unfit.FindStringSubmatch(text); m != nil {
+		return "must satisfy " + m[1]
+	}
+	if m := mistyped.FindStringSubmatch(text); m != nil {
+		want, got := m[1], m[2]
+		if given.Exists() && given.Kind().String() == m[1] {
+			want, got = m[2], m[1]
+		}
+		return fmt.Sprintf("must be %s, not %s", want, got)
+	}
+	if m := incomplete.FindStringSubmatch(text); m != nil && !given.Exists() {
+		return "is required, and must be " + m[1]
+	}
+	if !conflict.MatchString(text) {
+		return text
+	}
+	// One of both is the value, and the other what the schema wants.
+	here := fmt.Sprint(given)
+	args = slices.DeleteFunc(slices.Clone(args), func(arg any) bool { return fmt.Sprint(arg) == here })
+	if len(args) == 1 {
+		return fmt.Sprintf("must be %v", args[0])
+	}
+	return "must have the value that the schema fixes"
+}
