@@ -168,12 +168,12 @@ func (h *host) note(in *ingress) {
 	}
 }
 
-// isOf tells whether ingress-nginx serves it: by its class, or where it has none and
-// annotations of ingress-nginx.
+// isOf tells whether ingress-nginx serves it: by its class, or where it has none and that
+// of ingress-nginx is the default, or it has annotations of ingress-nginx.
 func (in *ingress) isOf(all *input, o Options) bool {
 	switch {
 	case in.class == "":
-		return len(in.annotations) > 0
+		return all.byDefault || len(in.annotations) > 0
 	case slices.Contains(all.classes, in.class), slices.Contains(o.From, in.class):
 		return true
 	}
@@ -197,7 +197,7 @@ func (d *draft) convert(t table, all *host) {
 	for _, name := range slices.Sorted(maps.Keys(d.in.annotations)) {
 		row := t.row(name)
 		e := d.apply(row, d.in.annotations[name])
-		d.protected = d.protected || row.protects() && e.Outcome != Needless && !strings.HasPrefix(name, "canary")
+		d.protected = d.protected || row.Closes && e.Outcome != Needless
 		r.add(e)
 	}
 	for _, e := range d.defaults() {

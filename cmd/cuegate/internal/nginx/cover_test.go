@@ -22,7 +22,7 @@ func TestNobodyTakesWhatWasProtected(t *testing.T) {
 		{"host of any name", manifest("closed", "a.example.com", "/admin", lock...), manifest("open", "''", "/"), true},
 		{"regular expression", manifest("closed", "a.example.com", "/admin/secret", lock...), manifest("open", "a.example.com", "/[a-z]+", regex...), true},
 		{"text on a host with regular expressions", manifest("closed", "a.example.com", "/admin/[0-9]+", append(regex, lock...)...), manifest("open", "a.example.com", "/adm"), true},
-		{"not protected", manifest("closed", "a.example.com", "/admin", "permanent-redirect-code", "301", "canary", "true"), manifest("open", "a.example.com", "/"), false},
+		{"not protected", manifest("closed", "a.example.com", "/admin", "permanent-redirect", "https://example.com"), manifest("open", "a.example.com", "/"), false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			m := migrated(t, Options{}, test.closed, test.open)

@@ -17,8 +17,8 @@
 // the same and the difference weakens a protection, it takes a name that the caller has
 // accepted (Options.Accept).
 //
-// Sources: the annotations are those of ingress-nginx v1.15 (docs/user-guide/
-// nginx-configuration/annotations.md and annotations-risk.md of its repository), and
-// those that older versions had; what the gateway does was measured, or read, of Tyk
+// Sources: the annotations are those of ingress-nginx v1.12 (docs/user-guide/
+// nginx-configuration/annotations.md and annotations-risk.md of its repository), those
+// that its changelogs up to v1.15.1 speak of, and those that older versions had; what the gateway does was measured, or read, of Tyk
 // Gateway v5.11.
 package nginx

@@ -25,6 +25,9 @@ type Setting struct {
 	Outcome Outcome
 	Note    string
 	Hidden  bool
+	// Accept is the name by which a caller goes on without it; else every Ingress is left
+	// out.
+	Accept string
 }
 
 // Settings gives the keys of the ConfigMap that concern security, or the templates.
@@ -32,16 +35,16 @@ func Settings() []Setting {
 	const perIngress = "Every Ingress without the annotation inherits it, and is treated as if it had it."
 	const listener = "A setting of the gateway: http_server_options in tyk.conf."
 	const inFront = "The gateway has no such list for all APIs. Put it before the gateway, or into a policy of your bundle (settings.set)."
-	const nginxText = "Configuration of nginx for all hosts. Look what it does; nothing of it is carried over."
-	const headers = "Names a ConfigMap with headers. Set them with a policy of your bundle (settings.set)."
+	const nginxText = "Configuration of nginx for all hosts, which may decide who may call. Nothing of it is carried over."
+	const headers = "Names a ConfigMap with headers for all hosts. Set them with a policy of your bundle (settings.set)."
 	return []Setting{
-		{Name: "add-headers", Outcome: Unsupported, Note: headers},
+		{Name: "add-headers", Outcome: Unsupported, Accept: "custom-headers", Note: headers},
 		{Name: "allow-backend-server-header", Outcome: Needless, Note: "Headers of the service pass."},
 		{Name: "allow-snippet-annotations", Outcome: Needless, Note: "Snippets are never carried over. Where this is not true, those of the Ingresses did nothing."},
 		{Name: "annotations-risk-level", Outcome: Needless, Note: "Cuegate's own are settings.risk and settings.grants of a bundle."},
-		{Name: "block-cidrs", Outcome: Unsupported, Note: inFront},
-		{Name: "block-referers", Outcome: Unsupported, Note: inFront},
-		{Name: "block-user-agents", Outcome: Unsupported, Note: inFront},
+		{Name: "block-cidrs", Outcome: Unsupported, Accept: "block-lists", Note: inFront},
+		{Name: "block-referers", Outcome: Unsupported, Accept: "block-lists", Note: inFront},
+		{Name: "block-user-agents", Outcome: Unsupported, Accept: "block-lists", Note: inFront},
 		{Name: "custom-http-errors", Outcome: Unsupported, Note: "Answers with errors pass as the service gives them."},
 		{Name: "denylist-source-range", Outcome: Mapped, Note: perIngress},
 		{Name: "enable-modsecurity", Outcome: Mapped, Note: perIngress},
@@ -53,17 +56,17 @@ func Settings() []Setting {
 		{Name: "hsts-include-subdomains", Outcome: Mapped, Note: "See hsts."},
 		{Name: "hsts-max-age", Outcome: Mapped, Note: "See hsts."},
 		{Name: "hsts-preload", Outcome: Mapped, Note: "See hsts."},
-		{Name: "http-snippet", Outcome: Unsupported, Hidden: true, Note: nginxText},
+		{Name: "http-snippet", Outcome: Unsupported, Accept: "snippets", Hidden: true, Note: nginxText},
 		{Name: "limit-rate", Outcome: Mapped, Note: perIngress},
-		{Name: "location-snippet", Outcome: Unsupported, Hidden: true, Note: nginxText},
-		{Name: "main-snippet", Outcome: Unsupported, Hidden: true, Note: nginxText},
-		{Name: "modsecurity-snippet", Outcome: Unsupported, Hidden: true, Note: nginxText},
+		{Name: "location-snippet", Outcome: Unsupported, Accept: "snippets", Hidden: true, Note: nginxText},
+		{Name: "main-snippet", Outcome: Unsupported, Accept: "snippets", Hidden: true, Note: nginxText},
+		{Name: "modsecurity-snippet", Outcome: Needless, Hidden: true, Note: "A detail of enable-modsecurity."},
 		{Name: "proxy-body-size", Outcome: Mapped, Note: "The default of the templates."},
 		{Name: "proxy-connect-timeout", Outcome: Approximated, Note: "The gateway takes one time, that of proxy-read-timeout."},
 		{Name: "proxy-read-timeout", Outcome: Mapped, Note: "The default of the templates."},
 		{Name: "proxy-send-timeout", Outcome: Approximated, Note: "The gateway has none for sending."},
-		{Name: "proxy-set-headers", Outcome: Unsupported, Note: headers},
-		{Name: "server-snippet", Outcome: Unsupported, Hidden: true, Note: nginxText},
+		{Name: "proxy-set-headers", Outcome: Unsupported, Accept: "custom-headers", Note: headers},
+		{Name: "server-snippet", Outcome: Unsupported, Accept: "snippets", Hidden: true, Note: nginxText},
 		{Name: "server-tokens", Outcome: Needless, Note: "The gateway does not name itself."},
 		{Name: "ssl-ciphers", Outcome: Unsupported, Note: listener},
 		{Name: "ssl-protocols", Outcome: Unsupported, Note: listener},
@@ -141,6 +144,12 @@ func (g *global) settle() {
 func (g *global) inherited(d *draft) []Entry {
 	t := newTable()
 	var entries []Entry
+	for _, s := range Settings() {
+		if s.Accept != "" && g.data[s.Name] != "" && !d.accepts(s.Accept) {
+			d.protected = true
+			entries = append(entries, Entry{Name: s.Name + " (of the ConfigMap)", Outcome: LeftOut, Accept: s.Accept, Note: s.Note})
+		}
+	}
 	apply := func(name, value string, unless ...string) {
 		if value == "" || value == "false" || isZero(value) {
 			return
@@ -152,7 +161,7 @@ func (g *global) inherited(d *draft) []Entry {
 		}
 		row := t.row(name)
 		e := d.apply(row, value)
-		d.protected = d.protected || row.protects()
+		d.protected = d.protected || row.Closes
 		e.Name += " (of the ConfigMap)"
 		entries = append(entries, e)
 	}

@@ -46,8 +46,10 @@ type route struct {
 type input struct {
 	ingresses  []*ingress
 	configMaps []configMap
-	// classes are the names of the IngressClasses of ingress-nginx.
-	classes []string
+	// classes are the names of the IngressClasses of ingress-nginx; byDefault tells whether
+	// one of them is that of Ingresses without a class.
+	classes   []string
+	byDefault bool
 }
 
 type configMap struct {
@@ -93,6 +95,7 @@ func (in *input) object(file string, n *yaml.Node, namespace string) {
 		in.ingresses = append(in.ingresses, readIngress(file, source, n, namespace))
 	case kind == "IngressClass" && text(n, "spec", "controller") == classController:
 		in.classes = append(in.classes, text(n, "metadata", "name"))
+		in.byDefault = in.byDefault || text(n, "metadata", "annotations", "ingressclass.kubernetes.io/is-default-class") == "true"
 	case kind == "ConfigMap" && version == "v1":
 		in.configMaps = append(in.configMaps, configMap{source, text(n, "metadata", "namespace"), text(n, "metadata", "name"), texts(n, "metadata", "labels"), texts(n, "data")})
 	}

@@ -7,7 +7,7 @@ import "strings"
 const (
 	externalAuth = "The gateway asks no other service before a request. Check tokens with the template jwt or tokenAuth, or with a plugin in a template of your own; then remove the auth-* annotations."
 	clientCert   = "The gateway lets in client certificates by their ids, not by the authority that signed them. Upload the certificates, use the template mutualTLS with client_certificates, and remove the auth-tls-* annotations."
-	htpasswd     = "The Secret holds an htpasswd file, which the gateway cannot read. Make a key for each user (POST /tyk/keys/NAME with basic_auth_data.password), then accept basic-auth: the Ingress gets basic authentication and refuses everybody until there are users."
+	htpasswd     = "The Secret holds an htpasswd file, which the gateway cannot read. Make a key for each user (POST /tyk/keys/NAME with basic_auth_data.password and rights on the API), then accept basic-auth: the Ingress gets basic authentication and refuses everybody until there are users."
 )
 
 func authRows() []Row {
@@ -18,16 +18,16 @@ func authRows() []Row {
 		{Name: "auth-realm", Outcome: Approximated, Note: "The gateway names the API as the realm."},
 
 		{Name: "auth-url", Outcome: LeftOut, Hidden: true, Note: externalAuth},
-		{Name: "auth-snippet", Outcome: LeftOut, Hidden: true, Note: externalAuth},
-		{Name: "auth-signin", Outcome: LeftOut, Hidden: true, Note: externalAuth},
+		{Name: "auth-snippet", Outcome: LeftOut, Hidden: true, Note: "A detail of auth-url: see there."},
+		{Name: "auth-signin", Outcome: LeftOut, Hidden: true, Note: "A detail of auth-url: see there."},
 		{Name: "enable-global-auth", Outcome: Needless, Note: "No global-auth-url is set in the ConfigMap of the controller.", convert: globalAuth},
 
 		{Name: "auth-tls-secret", Outcome: LeftOut, Note: clientCert, convert: clientCertificates},
-		{Name: "auth-tls-verify-client", Outcome: LeftOut, Note: clientCert, convert: clientCertificates},
-		{Name: "auth-tls-match-cn", Outcome: LeftOut, Note: clientCert, convert: clientCertificates},
-		{Name: "auth-tls-verify-depth", Outcome: LeftOut, Note: clientCert, convert: clientCertificates},
-		{Name: "auth-tls-error-page", Outcome: LeftOut, Note: clientCert, convert: clientCertificates},
-		{Name: "auth-tls-pass-certificate-to-upstream", Outcome: LeftOut, Note: clientCert, convert: clientCertificates},
+		{Name: "auth-tls-verify-client", Outcome: LeftOut, Note: "A detail of auth-tls-secret: see there.", convert: clientCertificates},
+		{Name: "auth-tls-match-cn", Outcome: LeftOut, Note: "A detail of auth-tls-secret: see there.", convert: clientCertificates},
+		{Name: "auth-tls-verify-depth", Outcome: LeftOut, Note: "A detail of auth-tls-secret: see there.", convert: clientCertificates},
+		{Name: "auth-tls-error-page", Outcome: LeftOut, Note: "A detail of auth-tls-secret: see there.", convert: clientCertificates},
+		{Name: "auth-tls-pass-certificate-to-upstream", Outcome: LeftOut, Note: "A detail of auth-tls-secret: see there.", convert: clientCertificates},
 
 		{Name: "satisfy", Outcome: Mapped, Note: "all is what the gateway does. With any, one of two checks is enough, which the gateway cannot do: the Ingress is left out.", convert: satisfy},
 	}
@@ -35,7 +35,7 @@ func authRows() []Row {
 		"auth-method", "auth-signin-redirect-param", "auth-response-headers", "auth-proxy-set-headers", "auth-request-redirect", "auth-cache-key", "auth-cache-duration",
 		"auth-always-set-cookie", "auth-keepalive", "auth-keepalive-requests", "auth-keepalive-share-vars", "auth-keepalive-timeout",
 	} {
-		rows = append(rows, Row{Name: name, Outcome: LeftOut, Note: "A detail of auth-url. " + externalAuth})
+		rows = append(rows, Row{Name: name, Outcome: LeftOut, Note: "A detail of auth-url: see there."})
 	}
 	return rows
 }

@@ -11,7 +11,7 @@ const corsDetail = "A detail of enable-cors; without that nothing comes of it."
 
 func browserRows() []Row {
 	snippet := func(name string) Row {
-		return Row{Name: name, Outcome: Unsupported, Accept: "snippets", Hidden: true, Note: "Configuration of nginx may do anything, also decide who may call. Write what it does as a template, then remove it; or accept snippets to go on without."}
+		return Row{Name: name, Outcome: Unsupported, Accept: "snippets", Closes: true, Hidden: true, Note: "Configuration of nginx may do anything, also decide who may call. Write what it does as a template, then remove it; or accept snippets to go on without."}
 	}
 	return []Row{
 		{Name: "enable-cors", Outcome: Mapped, Note: "CORS, with ingress-nginx's defaults for what is not said. With any origin, credentials are off: no browser took them from ingress-nginx either.", convert: cors},
@@ -27,9 +27,9 @@ func browserRows() []Row {
 		snippet("server-snippet"),
 		snippet("stream-snippet"),
 
-		{Name: "enable-modsecurity", Outcome: Unsupported, Accept: "modsecurity", Note: "The gateway has no such firewall. Put one before it, then accept modsecurity.", convert: boolean},
-		{Name: "enable-owasp-core-rules", Outcome: Unsupported, Accept: "modsecurity", Note: "See enable-modsecurity.", convert: boolean},
-		{Name: "modsecurity-snippet", Outcome: Unsupported, Accept: "modsecurity", Hidden: true, Note: "See enable-modsecurity."},
+		{Name: "enable-modsecurity", Outcome: Unsupported, Accept: "modsecurity", Closes: true, Note: "The gateway has no such firewall. Put one before it, then accept modsecurity.", convert: boolean},
+		{Name: "enable-owasp-core-rules", Outcome: Unsupported, Accept: "modsecurity", Closes: true, Note: "See enable-modsecurity.", convert: boolean},
+		{Name: "modsecurity-snippet", Outcome: Unsupported, Accept: "modsecurity", Closes: true, Hidden: true, Note: "See enable-modsecurity."},
 		{Name: "modsecurity-transaction-id", Outcome: Needless, Note: "A detail of enable-modsecurity."},
 
 		{Name: "http2-push-preload", Outcome: Needless, Note: "Browsers no longer take what is pushed."},

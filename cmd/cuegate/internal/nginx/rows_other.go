@@ -18,13 +18,13 @@ func splitRows() []Row {
 		{Name: "mirror-request-body", Outcome: Needless, Note: "A detail of mirror-target."},
 	}
 	for _, name := range []string{"canary-by-cookie", "canary-by-header", "canary-by-header-pattern", "canary-by-header-value", "canary-weight", "canary-weight-total"} {
-		rows = append(rows, Row{Name: name, Outcome: LeftOut, Note: "A detail of canary. " + canary, convert: withCanary})
+		rows = append(rows, Row{Name: name, Outcome: LeftOut, Hidden: name == "canary-by-header-value", Note: "A detail of canary: see there.", convert: withCanary})
 	}
 	for _, name := range []string{
 		"affinity-mode", "affinity-canary-behavior", "session-cookie-name", "session-cookie-path", "session-cookie-domain", "session-cookie-expires", "session-cookie-max-age",
 		"session-cookie-samesite", "session-cookie-conditional-samesite-none", "session-cookie-secure", "session-cookie-partitioned", "session-cookie-change-on-failure",
 	} {
-		rows = append(rows, Row{Name: name, Outcome: Unsupported, Note: "A detail of affinity. " + sticky})
+		rows = append(rows, Row{Name: name, Outcome: Unsupported, Note: "A detail of affinity: see there."})
 	}
 	return rows
 }
@@ -53,9 +53,12 @@ func watchRows() []Row {
 	}
 	for _, name := range []string{
 		"enable-opentelemetry", "opentelemetry-operation-name", "opentelemetry-trust-incoming-span", "opentelemetry-trust-incoming-spans",
-		"enable-opentracing", "opentracing-trust-incoming-span", "enable-influxdb", "influxdb-measurement", "influxdb-port", "influxdb-host", "influxdb-server-name",
+		"enable-opentracing", "opentracing-trust-incoming-span",
 	} {
 		rows = append(rows, Row{Name: name, Outcome: Needless, Note: "A setting of the gateway for all APIs: opentelemetry in tyk.conf."})
+	}
+	for _, name := range []string{"enable-influxdb", "influxdb-measurement", "influxdb-port", "influxdb-host", "influxdb-server-name"} {
+		rows = append(rows, Row{Name: name, Outcome: Needless, Note: "Tyk Pump brings the records of requests to where they are wanted."})
 	}
 	return rows
 }
@@ -79,7 +82,7 @@ func removedRows() []Row {
 		"lua-resty-waf", "lua-resty-waf-debug", "lua-resty-waf-ignore-rulesets", "lua-resty-waf-extra-rules", "lua-resty-waf-allow-unknown-content-types",
 		"lua-resty-waf-score-threshold", "lua-resty-waf-process-multipart-body",
 	} {
-		rows = append(rows, Row{Name: name, Outcome: Unsupported, Accept: "modsecurity", Hidden: true, Note: "Removed before v1.0. See enable-modsecurity."})
+		rows = append(rows, Row{Name: name, Outcome: Unsupported, Accept: "modsecurity", Closes: true, Hidden: true, Note: "Removed before v1.0. See enable-modsecurity."})
 	}
 	return rows
 }

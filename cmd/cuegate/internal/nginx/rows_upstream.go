@@ -13,7 +13,7 @@ func upstreamRows() []Row {
 	const retries = "The gateway asks once, at the address of the Service."
 	return []Row{
 		{Name: "backend-protocol", Outcome: Mapped, Note: "HTTP, or HTTPS: a target with https, whose certificate the gateway verifies (ingress-nginx does not by default), for the name SERVICE.NAMESPACE. Others leave the Ingress out.", convert: backendProtocol},
-		{Name: "upstream-vhost", Outcome: Mapped, Note: "The name of the Service: preserve_host_header false. The gateway sends no other Host: the Ingress is left out.", convert: upstreamHost},
+		{Name: "upstream-vhost", Outcome: Mapped, Note: "The name of the Service becomes preserve_host_header false. The gateway sends no other Host: any other value leaves the Ingress out.", convert: upstreamHost},
 		{Name: "service-upstream", Outcome: Mapped, Note: "The gateway always asks the address of the Service.", convert: serviceUpstream},
 		{Name: "proxy-connect-timeout", Outcome: Approximated, Note: "The gateway takes one time for connecting and for the head of the answer: that of proxy-read-timeout.", convert: seconds(false)},
 		{Name: "proxy-read-timeout", Outcome: Approximated, Note: "hard_timeouts, for the usual methods: the time until the head of the answer, where nginx takes that between two reads. ingress-nginx's 60 s stand in the template.", convert: seconds(true)},

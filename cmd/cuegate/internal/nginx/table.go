@@ -37,6 +37,8 @@ type Row struct {
 	Accept string
 	// Note says what it becomes, or what to do.
 	Note string
+	// Closes: it decides who may call, so that nobody else is to take the requests.
+	Closes bool
 	// Hidden values may hold secrets and are never shown.
 	Hidden bool
 
@@ -55,15 +57,18 @@ type verdict struct {
 // Table gives the rows of all annotations in order of their names.
 func Table() []Row {
 	var rows []Row
-	for _, group := range [][]Row{authRows(), accessRows(), limitRows(), pathRows(), tlsRows(), upstreamRows(), browserRows(), splitRows(), tuningRows(), watchRows(), removedRows()} {
+	for _, group := range [][]Row{authRows(), accessRows(), limitRows()} {
+		for _, r := range group {
+			r.Closes = true
+			rows = append(rows, r)
+		}
+	}
+	for _, group := range [][]Row{pathRows(), tlsRows(), upstreamRows(), browserRows(), splitRows(), tuningRows(), watchRows(), removedRows()} {
 		rows = append(rows, group...)
 	}
 	slices.SortFunc(rows, func(a, b Row) int { return strings.Compare(a.Name, b.Name) })
 	return rows
 }
-
-// protects tells whether losing the annotation would open what it closed.
-func (r Row) protects() bool { return r.Accept != "" || r.Outcome == LeftOut }
 
 // table finds rows by name.
 type table map[string]Row
@@ -85,8 +90,8 @@ func (t table) row(name string) Row {
 	r := Row{Name: name, Outcome: Unsupported, Hidden: true, Note: "ingress-nginx has no such annotation."}
 	if near := t.nearest(name); near != "" {
 		r.Note += " The nearest is " + near + "."
-		if t[near].protects() {
-			r.Outcome, r.Accept = LeftOut, "unknown"
+		if t[near].Closes {
+			r.Outcome, r.Accept, r.Closes = LeftOut, "unknown", true
 			r.Note += " That one decides who may call: correct the name, or remove the annotation."
 		}
 	}
@@ -134,6 +139,11 @@ func Acceptable() []string {
 	for _, r := range Table() {
 		if r.Accept != "" {
 			names = append(names, r.Accept)
+		}
+	}
+	for _, s := range Settings() {
+		if s.Accept != "" {
+			names = append(names, s.Accept)
 		}
 	}
 	slices.Sort(names)
