@@ -169,7 +169,7 @@ func (s *Suite) story(ctx context.Context, b *engine.Bundle, story *Story) Resul
 			r.Failures = append(r.Failures, difference(story.Path, w, is))
 		}
 	}
-	if r.Failed() {
+	if slices.ContainsFunc(r.Failures, func(f Failure) bool { return f.mended }) {
 		r.updated = story.Updated(texts)
 	}
 	return r
