@@ -216,7 +216,21 @@ func (b *Bundle) faultProblem(name string, err error) []Problem {
 		p = f.Positions[0]
 	}
 	p.Message = fmt.Sprintf("templates.%s.api: %s", name, f.Error())
+	if open, ok := strings.CutPrefix(f.Message, "incomplete value "); ok {
+		if at := b.templates.PlaceOf(name, f.Path); at.File != "" {
+			p.File, p.Line, p.Column = at.File, at.Line, at.Column
+		}
+		p.Message += "; " + howToComplete(open)
+	}
 	return []Problem{p}
+}
+
+// howToComplete says what to do about a value that CUE leaves open, as CUE writes it.
+func howToComplete(open string) string {
+	if strings.Contains(open, " | ") {
+		return "it has several defaults, of which CUE takes none: write the value without *, or into `defaults` where #Base has it there"
+	}
+	return "the template leaves it open: give it a value, or a default as in *value | type"
 }
 
 // samples are routes of the kinds that a template will meet.

@@ -108,6 +108,7 @@ func Load(builtin, operator fs.FS) (*Set, []problem.Problem) {
 	if err != nil {
 		return nil, append(ps, problem.Problem{Message: "compiling tyk.#Definition: " + err.Error()})
 	}
+	suggest(ps, strict.definition)
 	strict.settings, err = schema.Compile(strict.packages[schemaPackage].LookupPath(cue.ParsePath("#Settings")), "the settings")
 	if err != nil {
 		return nil, append(ps, problem.Problem{Message: "compiling schema.#Settings: " + err.Error()})
@@ -369,6 +370,22 @@ func (s *Set) index(inst *build.Instance) {
 	}
 }
 
+var fieldUnknown = regexp.MustCompile(`^templates\.(?:[^."]+|"[^"]+")\.api\.([^\s"]+): field not allowed$`)
+
+// suggest adds to problems about fields that a definition does not have what may have been
+// meant.
+func suggest(ps []problem.Problem, definition *schema.Schema) {
+	for i, p := range ps {
+		m := fieldUnknown.FindStringSubmatch(p.Message)
+		if m == nil {
+			continue
+		}
+		if v := definition.ValidateAt(strings.Split(m[1], "."), nil); len(v) > 0 && v[0].Nearest != "" {
+			ps[i].Message += "; did you mean " + v[0].Nearest + "?"
+		}
+	}
+}
+
 // noteRead notes the files of a package and of those that it imports.
 func (s *Set) noteRead(inst *build.Instance) {
 	for _, f := range inst.Files {
@@ -393,6 +410,22 @@ func (s *Set) Names() []string { return s.names }
 
 // Place says where the template begins.
 func (s *Set) Place(name string) problem.Problem { return s.places[name] }
+
+// PlaceOf says where a template has a field of the definition, in the operator's bundle
+// rather than in ours. It gives no file where no template says anything of the field.
+func (s *Set) PlaceOf(name string, path []string) problem.Problem {
+	sels := []cue.Selector{cue.Str("api")}
+	for _, key := range path {
+		sels = append(sels, cue.Str(key))
+	}
+	var best problem.Problem
+	for _, c := range conjuncts(s.templates[name].LookupPath(cue.MakePath(sels...))) {
+		if p := position(c.Pos()); rank(p) > rank(best) {
+			best = p
+		}
+	}
+	return best
+}
 
 // problems turns an error of CUE into problems, one per cause.
 func problems(err error) []problem.Problem {
