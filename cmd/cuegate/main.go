@@ -93,6 +93,8 @@ run the same engine offline that the controller runs in the cluster.`,
 		newExplain(),
 		newVet(),
 		newTest(),
+		newInit(),
+		newSchema(),
 		newVersion(),
 	)
 	return cmd

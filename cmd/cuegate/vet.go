@@ -31,6 +31,9 @@ routes. It exits with 1 when there are any.`,
 				}
 				operator = os.DirFS(args[0])
 			}
+			if operator != nil {
+				hintOutdated(cmd, args[0], operator)
+			}
 			problems, err := vet(cmd, operator)
 			if err != nil {
 				return err
