@@ -25,7 +25,7 @@ func TestNobodyTakesWhatWasProtected(t *testing.T) {
 		{"not protected", manifest("closed", "a.example.com", "/admin", "permanent-redirect", "https://example.com"), manifest("open", "a.example.com", "/"), false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			m := migrated(t, Options{}, test.closed, test.open)
+			m := converted(Options{}, test.closed, test.open)
 			if m.Ingresses[0].Outcome != LeftOut {
 				t.Fatalf("the closed one is %s", m.Ingresses[0].Outcome)
 			}

@@ -38,7 +38,7 @@ func TestSettingsProtectAllIngresses(t *testing.T) {
 		{name: "force-ssl-redirect", value: "true", want: LeftOut},
 		{name: "ssl-redirect", value: "false", want: Mapped},
 	} {
-		m := migrated(t, Options{Accept: []string{test.accept}}, controller(test.name, test.value), manifest("a", "a.example.com", "/", test.own...))
+		m := converted(Options{Accept: []string{test.accept}}, controller(test.name, test.value), manifest("a", "a.example.com", "/", test.own...))
 		if got := m.Ingresses[0].Outcome; got != test.want {
 			t.Errorf("%s: %q, %v, accepted %q: %s, and not %s: %+v", test.name, test.value, test.own, test.accept, got, test.want, m.Ingresses[0].Entries)
 		}
@@ -52,7 +52,7 @@ func TestSettingsProtectAllIngresses(t *testing.T) {
 
 // TestWhetherGlobalAuthIsOnIsNotKnown: without the ConfigMap nobody knows.
 func TestWhetherGlobalAuthIsOnIsNotKnown(t *testing.T) {
-	m := migrated(t, Options{}, manifest("a", "a.example.com", "/", "enable-global-auth", "true"))
+	m := converted(Options{}, manifest("a", "a.example.com", "/", "enable-global-auth", "true"))
 	if got := m.Ingresses[0].Outcome; got != LeftOut {
 		t.Errorf("%s", got)
 	}

@@ -20,9 +20,9 @@ func accessRows() []Row {
 }
 
 func allowList(d *draft, value string) verdict {
-	ranges, err := sourceRanges(value)
-	if err != nil {
-		return verdict{outcome: LeftOut, note: err.Error()}
+	ranges, wrong := sourceRanges(value)
+	if wrong != "" {
+		return verdict{outcome: LeftOut, note: wrong}
 	}
 	if d.overrides["allowed_ips"] != nil && fmt.Sprint(d.overrides["allowed_ips"]) != fmt.Sprint(ranges) {
 		return verdict{outcome: LeftOut, note: "allowlist-source-range and whitelist-source-range are one annotation, and differ here. Keep one of them."}
@@ -33,19 +33,18 @@ func allowList(d *draft, value string) verdict {
 }
 
 func denyList(d *draft, value string) verdict {
-	ranges, err := sourceRanges(value)
-	if err != nil {
-		return verdict{outcome: LeftOut, note: err.Error()}
+	ranges, wrong := sourceRanges(value)
+	if wrong != "" {
+		return verdict{outcome: LeftOut, note: wrong}
 	}
 	d.overrides["enable_ip_blacklisting"] = true
 	d.overrides["blacklisted_ips"] = ranges
 	return verdict{}
 }
 
-// sourceRanges reads addresses and CIDR blocks with commas between them. An empty list
-// would let everybody in, since the gateway heeds none.
-func sourceRanges(value string) ([]string, error) {
-	var ranges []string
+// sourceRanges reads addresses and CIDR blocks with commas between them, or says what is
+// wrong. An empty list would let everybody in, since the gateway heeds none.
+func sourceRanges(value string) (ranges []string, wrong string) {
 	for part := range strings.SplitSeq(value, ",") {
 		part = strings.TrimSpace(part)
 		if part == "" {
@@ -56,11 +55,11 @@ func sourceRanges(value string) ([]string, error) {
 		} else if _, err := netip.ParseAddr(part); err == nil {
 			ranges = append(ranges, part)
 		} else {
-			return nil, fmt.Errorf("%s is neither an address nor a CIDR block. Correct it.", quoteShort(part))
+			return nil, quoteShort(part) + " is neither an address nor a CIDR block. Correct it."
 		}
 	}
 	if len(ranges) == 0 {
-		return nil, fmt.Errorf("The list is empty, and the gateway would let everybody in. Remove the annotation if that is meant.")
+		return nil, "The list is empty, and the gateway would let everybody in. Remove the annotation if that is meant."
 	}
-	return ranges, nil
+	return ranges, ""
 }

@@ -33,6 +33,12 @@ func migrated(t *testing.T, o Options, manifests ...string) *Migration {
 	return m
 }
 
+// converted is what becomes of manifests before the engine is asked.
+func converted(o Options, manifests ...string) *Migration {
+	o.Class, o.Namespace = "tyk", "default"
+	return convert([]File{{"in.yaml", []byte(strings.Join(manifests, ""))}}, o, nil)
+}
+
 // entry is what became of the annotation of the first Ingress.
 func entry(m *Migration, name string) Entry {
 	i := slices.IndexFunc(m.Ingresses[0].Entries, func(e Entry) bool { return e.Name == name })
@@ -121,11 +127,11 @@ func TestValuesThatAreWrong(t *testing.T) {
 
 // TestUnknownAnnotations: one that is nearly one that protects may be of another version.
 func TestUnknownAnnotations(t *testing.T) {
-	m := migrated(t, Options{}, manifest("a", "a.example.com", "/", "proxy-read-timeouts", "5"))
+	m := converted(Options{}, manifest("a", "a.example.com", "/", "proxy-read-timeouts", "5"))
 	if e := entry(m, "proxy-read-timeouts"); e.Outcome != Unsupported || !strings.Contains(e.Note, "proxy-read-timeout.") {
 		t.Errorf("%+v", e)
 	}
-	m = migrated(t, Options{}, manifest("a", "a.example.com", "/", "whitelist-source-ranges", "10.0.0.0/8"))
+	m = converted(Options{}, manifest("a", "a.example.com", "/", "whitelist-source-ranges", "10.0.0.0/8"))
 	if e := entry(m, "whitelist-source-ranges"); e.Outcome != LeftOut || e.Accept != "unknown" || e.Value != "" {
 		t.Errorf("%+v", e)
 	}
