@@ -196,3 +196,25 @@ func TestRunRegoBroken(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// What one change costs before any test is run: of a rule, and of a template.
+func BenchmarkMutantLoad(b *testing.B) {
+	files := operator()
+	bundle, err := engine.LoadBundle(b.Context(), cuegate.Builtin(), files)
+	if err != nil {
+		b.Fatal(err)
+	}
+	all, err := bundletest.Mutants(files)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for name, m := range map[string]bundletest.Mutant{"rule": all[0], "template": all[len(all)-1]} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				if _, err := m.Load(b.Context(), bundle, cuegate.Builtin(), files); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

@@ -81,9 +81,11 @@ func testName(x *tester.Result) string {
 }
 
 // withTests gives the modules of the rules, the tests, and what these are made with; and
-// the names of the files of tests.
+// the names of the files of tests. Helpers in the bundle, which the stock opa needs, take
+// the place of ours.
 func (r *Rules) withTests() (map[string]*ast.Module, map[string]bool, []problem.Problem) {
 	modules, names := maps.Clone(r.files.modules), map[string]bool{}
+	ours, theirs := map[string]*ast.Module{}, false
 	var ps []problem.Problem
 	for _, src := range r.sources {
 		err := fs.WalkDir(src.FS, ".", func(name string, d fs.DirEntry, err error) error {
@@ -101,17 +103,20 @@ func (r *Rules) withTests() (map[string]*ast.Module, map[string]bool, []problem.
 				return nil
 			}
 			if src.Builtin {
-				full += " (built-in)"
-			} else {
-				names[full] = true
-				ps = append(ps, checkWiths(m, r.types)...)
+				ours[full+" (built-in)"] = m
+				return nil
 			}
-			modules[full] = m
+			modules[full], names[full] = m, true
+			theirs = theirs || m.Package.Path.String() == "data.cuegate.testing"
+			ps = append(ps, checkWiths(m, r.types)...)
 			return nil
 		})
 		if err != nil {
 			ps = append(ps, problem.Problem{File: src.Name, Message: err.Error()})
 		}
+	}
+	if !theirs {
+		maps.Copy(modules, ours)
 	}
 	if impure := findImpure(modules); len(impure) > 0 {
 		ps = append(ps, impure...)

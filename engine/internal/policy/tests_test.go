@@ -139,6 +139,20 @@ func TestTestsThatDoNotCompile(t *testing.T) {
 	}
 }
 
+// A bundle may have helpers of its own, as a copy of ours for the stock opa.
+func TestOwnHelpers(t *testing.T) {
+	r := loadTested(t, `package cuegate.testing
+
+host(name) := {"host": sprintf("%s.internal", [name])}
+
+test_own if "internal" in data.cuegate.guard.deny with input as host("a")
+`)
+	tests, ps := r.Test(t.Context(), nil, nil)
+	if len(ps) > 0 || len(tests) != 1 || len(tests[0].Failures) > 0 {
+		t.Errorf("got %v, %v", tests, ps)
+	}
+}
+
 // A mutant loads although it leaves variables and rules behind that nothing reads.
 func TestMutated(t *testing.T) {
 	r := loadTested(t, "package cuegate.guard_test\n\ntest_denied if \"internal\" in data.cuegate.guard.deny with input as {\"host\": \"a.internal\"}\n")
