@@ -237,7 +237,7 @@ func (d *draft) planPaths(all *host) {
 		if !all.regexes[p.host] {
 			continue
 		}
-		plan, err := planPath(p.path, p.exact, d.in.annotations["rewrite-target"])
+		plan, err := planPath(p.path, d.in.annotations["rewrite-target"])
 		if plan == (pathPlan{}) && err == nil {
 			continue
 		}

@@ -16,7 +16,8 @@ import (
 
 //
 // The same holds in the small for one that is served with TLS only: on a port without TLS
-// its requests are left to others.
+// its requests are left to others; and for regular expressions of one length, between which
+// the gateway knows no order.
 
 // coverUp leaves out whoever would take requests of what was protected.
 func coverUp(drafts []*draft, all *host) {
@@ -30,7 +31,10 @@ func coverUp(drafts []*draft, all *host) {
 				continue
 			}
 			at, ok := d.takes(x, all, gone)
-			switch {
+			switch tie, tied := d.ties(x, all); {
+			case tied && !gone:
+				d.result.add(Entry{Name: "path", Value: tie, Outcome: LeftOut,
+					Note: fmt.Sprintf("The gateway knows no order between regular expressions of one length, and might send it requests of %s, which is protected. Make one of the two paths longer, with (?:) for one.", x.in)})
 			case ok && gone:
 				d.result.add(Entry{Name: "path", Value: at, Outcome: LeftOut,
 					Note: fmt.Sprintf("It would take requests of %s, which was protected and is left out. Migrate that one first.", x.in)})
@@ -52,6 +56,18 @@ func (d *draft) takes(x *draft, all *host, gone bool) (at string, ok bool) {
 		for _, c := range x.in.paths {
 			inClear := slices.Contains(x.shape.only, c.host) && !slices.Contains(d.shape.only, p.host)
 			if (gone || inClear) && coversHost(p.host, c.host) && mayTake(p, c, all.regexes[p.host] || all.regexes[c.host]) {
+				return p.host + p.path, true
+			}
+		}
+	}
+	return "", false
+}
+
+// ties tells whether a path of d has the same place on the gateway as one of x.
+func (d *draft) ties(x *draft, all *host) (at string, ok bool) {
+	for _, p := range d.in.paths {
+		for _, c := range x.in.paths {
+			if all.regexes[p.host] && p.host == c.host && rank(p.path) == rank(c.path) && mayTake(p, c, true) {
 				return p.host + p.path, true
 			}
 		}

@@ -1,6 +1,9 @@
 package nginx
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 // TestNobodyTakesWhatWasProtected: the requests of a protected Ingress that is left out do
 // not come to another one that would have lost them to it on ingress-nginx.
@@ -28,6 +31,32 @@ func TestNobodyTakesWhatWasProtected(t *testing.T) {
 			m := converted(Options{}, test.closed, test.open)
 			if m.Ingresses[0].Outcome != LeftOut {
 				t.Fatalf("the closed one is %s", m.Ingresses[0].Outcome)
+			}
+			if got := m.Ingresses[1].Outcome == LeftOut; got != test.left {
+				t.Errorf("left out: %t: %+v", got, m.Ingresses[1].Entries)
+			}
+		})
+	}
+}
+
+// TestNobodyTakesWhatIsProtected: the protected one is migrated, and another one might still
+// get its requests.
+func TestNobodyTakesWhatIsProtected(t *testing.T) {
+	for _, test := range []struct {
+		name         string
+		closed, open string
+		left         bool
+	}{
+		{"of one length", manifest("closed", "a.example.com", "/admin", "denylist-source-range", "10.0.0.1"), manifest("open", "a.example.com", "/[a-z]", "use-regex", "true"), true},
+		{"of one length, and apart", manifest("closed", "a.example.com", "/admin", "denylist-source-range", "10.0.0.1"), manifest("open", "a.example.com", "/b.*.*", "use-regex", "true"), false},
+		{"of another length", manifest("closed", "a.example.com", "/admin", "denylist-source-range", "10.0.0.1"), manifest("open", "a.example.com", "/.*", "use-regex", "true"), false},
+		{"in clear", strings.Replace(manifest("closed", "a.example.com", "/admin", "denylist-source-range", "10.0.0.1"), "  rules:", "  tls: [{hosts: [a.example.com]}]\n  rules:", 1), manifest("open", "a.example.com", "/", "ssl-redirect", "false"), true},
+		{"with TLS", strings.Replace(manifest("closed", "a.example.com", "/admin", "denylist-source-range", "10.0.0.1"), "  rules:", "  tls: [{hosts: [a.example.com]}]\n  rules:", 1), manifest("open", "a.example.com", "/"), false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			m := converted(Options{Accept: []string{"client-ip"}}, test.closed, test.open)
+			if m.Ingresses[0].Outcome == LeftOut {
+				t.Fatalf("the closed one is left out: %+v", m.Ingresses[0].Entries)
 			}
 			if got := m.Ingresses[1].Outcome == LeftOut; got != test.left {
 				t.Errorf("left out: %t: %+v", got, m.Ingresses[1].Entries)

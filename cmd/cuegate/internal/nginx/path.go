@@ -24,8 +24,8 @@ import (
 // of which the gateway counts "/{p____:/" when it puts listen paths in order, and nothing
 // of the rest, which begins with "{" and ends with "}". There are as many underscores as
 // bring it to the length that Cuegate's own listen path of the same text would have: so
-// longer texts come first, and paths that were not migrated fit in between. The regexp /{0}
-// matches nothing.
+// longer texts come first, and paths that were not migrated fit in between. Texts of one
+// length have no order on the gateway. The regexp /{0} matches nothing.
 //
 // A rewrite that takes off what stands before its last group becomes strip_listen_path: the
 // variable matches just what is taken off. Any other becomes url_rewrites.
@@ -45,7 +45,7 @@ const counted = 21
 
 // planPath plans a path of a host on which paths are regular expressions. target is the
 // rewrite-target, "" for none.
-func planPath(path string, exact bool, target string) (pathPlan, error) {
+func planPath(path, target string) (pathPlan, error) {
 	if path == "" {
 		path = "/"
 	}
@@ -60,27 +60,20 @@ func planPath(path string, exact bool, target string) (pathPlan, error) {
 		return pathPlan{}, err
 	}
 	if target == "" {
-		return pathPlan{listen: listenPath(whole, rank(path, exact))}, nil
+		return pathPlan{listen: listenPath(whole, rank(path))}, nil
 	}
 	if err := checkTarget(target); err != nil {
 		return pathPlan{}, err
 	}
-	if p, ok := stripping(path, exact, target); ok {
+	if p, ok := stripping(path, target); ok {
 		return p, nil
 	}
-	return rewriting(path, whole, exact, target)
+	return rewriting(path, whole, target)
 }
 
-// rank is the length that the listen path is to have.
-func rank(path string, exact bool) int {
-	if exact {
-		return counted + 2 + len(path)
-	}
-	if len(path) > 1 {
-		path = strings.TrimSuffix(path, "/")
-	}
-	return counted + len(path)
-}
+// rank is the length that the listen path is to have. The pathType says nothing on such a
+// host.
+func rank(path string) int { return counted + len(path) }
 
 // parsePath reads the regular expression behind the first slash of a path.
 func parsePath(path string) (*syntax.Regexp, error) {
@@ -181,7 +174,7 @@ var takenOff = []struct{ end, off, group string }{
 var plainTarget = regexp.MustCompile(`^(?:/[A-Za-z0-9._~-]+)*$`)
 
 // stripping plans a rewrite that takes off the beginning of a path.
-func stripping(path string, exact bool, target string) (pathPlan, bool) {
+func stripping(path, target string) (pathPlan, bool) {
 	for _, t := range takenOff {
 		head, ok := strings.CutSuffix(strings.TrimSuffix(path, "$"), t.end)
 		prefix, ok2 := strings.CutSuffix(target, "/"+t.group)
@@ -196,7 +189,7 @@ func stripping(path string, exact bool, target string) (pathPlan, bool) {
 		if err != nil || re.MaxCap() > 0 {
 			continue
 		}
-		p := pathPlan{listen: listenPath(re, rank(path, exact)), strip: true, prefix: prefix}
+		p := pathPlan{listen: listenPath(re, rank(path)), strip: true, prefix: prefix}
 		if t.end == `/(.+)` {
 			p.note = "The path " + head + "/ itself is served as well."
 		}
@@ -207,7 +200,7 @@ func stripping(path string, exact bool, target string) (pathPlan, bool) {
 
 // rewriting plans any other rewrite. The gateway compares path and query in one, so that
 // what stands for any character must not go beyond the "?".
-func rewriting(path string, whole *syntax.Regexp, exact bool, target string) (pathPlan, error) {
+func rewriting(path string, whole *syntax.Regexp, target string) (pathPlan, error) {
 	groups := whole.MaxCap()
 	if groups > 8 {
 		return pathPlan{}, errors.New("the path " + quoteShort(path) + " has more than eight groups; write (?:...) for those that are not used")
@@ -223,7 +216,7 @@ func rewriting(path string, whole *syntax.Regexp, exact bool, target string) (pa
 		query, to = `(?:\?(.*))?`, target+"&$"+fmt.Sprint(groups+1)
 	}
 	return pathPlan{
-		listen: listenPath(whole, rank(path, exact)),
+		listen: listenPath(whole, rank(path)),
 		match:  `^/(?i:` + beforeQuery(whole).String() + `)[^?]*` + query + `$`,
 		to:     to,
 		note:   "url_rewrites, for the methods GET, HEAD, POST, PUT, PATCH, DELETE and OPTIONS; others pass as they are. Groups hold the path as it was sent, with %20 for a space.",

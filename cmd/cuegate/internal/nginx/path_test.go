@@ -61,7 +61,7 @@ func onGateway(t *testing.T, paths []string, target string) func(request string)
 	}
 	var apis []api
 	for _, p := range paths {
-		plan, err := planPath(p, false, target)
+		plan, err := planPath(p, target)
 		if err != nil {
 			t.Fatalf("%s: %s", p, err)
 		}
@@ -152,7 +152,7 @@ func TestPathsThatCannotBeCarriedOver(t *testing.T) {
 		{"/(a)(a)(a)(a)(a)(a)(a)(a)(a)", "/$9", "more than eight groups"},
 		{"/a", "/b c", "characters that no path has"},
 	} {
-		_, err := planPath(test.path, false, test.target)
+		_, err := planPath(test.path, test.target)
 		if err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("path %q, rewrite-target %q: %v, and not %q", test.path, test.target, err, test.want)
 		}
@@ -168,7 +168,7 @@ func TestQueryStays(t *testing.T) {
 		{"/old/(.*)$", "/new?id=$1", "/old/1?q=9", "/new?id=1&q=9"},
 		{"/old", "/new", "/OLD", "/new"},
 	} {
-		plan, err := planPath(test.path, false, test.target)
+		plan, err := planPath(test.path, test.target)
 		if err != nil {
 			t.Fatal(err)
 		}
