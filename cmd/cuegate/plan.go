@@ -194,7 +194,7 @@ func (p *planning) verdict(r *whatif.Report) error {
 	for _, f := range p.failOn {
 		switch {
 		case f == failExposure && s.Exposure > 0:
-			found = append(found, fmt.Sprintf("%s (--fail-on exposure)", count(s.Exposure, "change")+" opening something"))
+			found = append(found, fmt.Sprintf("%s found (--fail-on exposure)", count(s.Exposure, "exposure")))
 		case f == failRefusal && s.Refused+s.Unread > 0:
 			found = append(found, fmt.Sprintf("%s refused or unread (--fail-on refusal)", count(s.Refused+s.Unread, "object")))
 		case f == failAny && s.Different+s.Unread > 0:

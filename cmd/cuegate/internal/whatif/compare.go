@@ -72,6 +72,8 @@ type side struct {
 	serves      map[string]*served
 	// conflicts by the id of the definition that lost.
 	conflicts map[string]engine.Conflict
+	// owners are the objects of which any is served.
+	owners map[engine.Ref]bool
 	// origins by the id of the definition.
 	origins map[string]origins
 }
@@ -132,10 +134,11 @@ func (c *comparison) settle() {
 }
 
 func (s *side) serve(changes []engine.Change, lost []engine.Conflict) {
-	s.serves, s.conflicts = map[string]*served{}, map[string]engine.Conflict{}
+	s.serves, s.conflicts, s.owners = map[string]*served{}, map[string]engine.Conflict{}, map[engine.Ref]bool{}
 	for _, change := range changes {
 		if change.Action != engine.Delete {
 			s.serves[change.ID] = s.definitions[change.ID]
+			s.owners[change.Owner] = true
 		}
 	}
 	for _, l := range lost {
@@ -245,8 +248,23 @@ func (c *comparison) object(o engine.Object, old, new engine.Desired) (Object, [
 	for _, h := range podExposure(was, is) {
 		findings = append(findings, Finding{Rule: h.rule, Object: x.Object, At: h.at, Message: h.message, Fields: noFields(fieldsBelow(x.Patched, h.below))})
 	}
-	x.MeshService = fieldsOf(differences(decode(old.Service), decode(new.Service)))
+	x.MeshService = serviceFields(decode(old.Service), decode(new.Service))
 	return x, findings
+}
+
+// serviceFields compares two Services; of one that is there on one side alone it tells
+// the name.
+func serviceFields(old, new map[string]any) []Field {
+	if (old == nil) != (new == nil) {
+		name := func(s map[string]any) map[string]any {
+			if s == nil {
+				return nil
+			}
+			return map[string]any{"metadata": map[string]any{"name": at(s, "metadata", "name")}}
+		}
+		old, new = name(old), name(new)
+	}
+	return fieldsOf(differences(old, new))
 }
 
 func fieldsOf(all []difference) []Field {
@@ -322,6 +340,9 @@ func (c *comparison) change(change engine.Change, new engine.Desired) (Change, [
 	} else {
 		all = c.fields(id, nil, is.doc)
 	}
+	// A workload that was in the mesh already has a way for more of its sidecars.
+	p.again = was == nil && c.old.owners[change.Owner]
+	p.scope = is.def.Scope
 	var findings []Finding
 	for _, r := range rules {
 		for _, h := range r.check(p) {

@@ -13,6 +13,10 @@ type pair struct {
 	old, new definition
 	// role is ingress, inbound or mesh.
 	role string
+	// scope is engine.Definition.Scope; again is set for a definition that is created of
+	// an object of which others were served.
+	scope string
+	again bool
 	// oldPlain and newPlain are engine.Config.PlainPaths of the sides.
 	oldPlain, newPlain bool
 }
@@ -245,14 +249,18 @@ func tokenSourceChanged(p pair) []hit {
 		{path("external_oauth", "enabled"), path("external_oauth", "providers")},
 	} {
 		if p.old.is(s.on...) && p.new.is(s.on...) && !same(p.old.at(s.at...), p.new.at(s.at...)) {
-			all = append(all, hit{"The keys that tokens are checked with, or who issues them, changes.", [][]string{s.at}})
+			all = append(all, hit{"Tokens are checked with other keys, or are those of other issuers.", [][]string{s.at}})
 		}
 	}
 	return all
 }
 
-// callersWidened: the certificates that may be shown.
+// callersWidened: the certificates that may be shown, and the sidecars that have a way to
+// a workload.
 func callersWidened(p pair) []hit {
+	if p.again && p.role == "mesh" {
+		return hits(fmt.Sprintf("Sidecars with the tag %s have a way to it.", p.scope), path("tags"))
+	}
 	if p.old == nil || !p.old.is("use_mutual_tls_auth") || !p.new.is("use_mutual_tls_auth") {
 		return nil
 	}

@@ -184,6 +184,10 @@ func TestRules(t *testing.T) {
 	} {
 		check(c.name, "none", c.new, c.role, c.want)
 	}
+	again := pair{new: over(t, open), role: "mesh", scope: "mesh", again: true}
+	if got := callersWidened(again); len(got) != 1 || !strings.Contains(got[0].message, "tag mesh ") {
+		t.Errorf("a way for more sidecars: %v", got)
+	}
 	for _, r := range rules {
 		if !found[r.id] {
 			t.Errorf("no change here is found by %s", r.id)

@@ -21,7 +21,7 @@ type difference struct {
 // differences compares two documents, as decode gives them, in the order of their paths.
 //
 // Lists of plain values are compared whole, and lists of objects that have names by
-// these. In other lists what is the same is passed over, whatever its place, and the
+// these; one that is there on one side alone is told whole. In other lists what is the same is passed over, whatever its place, and the
 // rest compared in order.
 func differences(old, new any) []difference {
 	var all []difference
@@ -72,7 +72,11 @@ func compareLists(path []string, old, new []any, visit func(difference)) {
 		for _, k := range keys {
 			x, inOld := names[k]
 			y, inNew := others[k]
-			compare(below(path, "["+k+"]"), x, y, inOld, inNew, visit)
+			if at := below(path, "["+k+"]"); inOld && inNew {
+				compare(at, x, y, true, true, visit)
+			} else {
+				visit(difference{at, x, y, inOld, inNew})
+			}
 		}
 		return
 	}
@@ -170,18 +174,47 @@ func joined(path []string) string {
 // field tells a difference without what may be secret.
 func (d difference) field() Field {
 	f := Field{Path: joined(d.path)}
-	as := f.Path
-	if n := len(d.path); n > 1 && d.path[n-1] == "value" && strings.HasPrefix(d.path[n-2], "[") {
-		// A variable has its name beside it.
-		as = strings.ReplaceAll(strings.Trim(d.path[n-2], "[]"), ".", "_")
-	}
 	if d.hasOld {
-		f.Old = engine.Shown(as, d.old)
+		f.Old = shown(d.path, d.old)
 	}
 	if d.hasNew {
-		f.New = engine.Shown(as, d.new)
+		f.New = shown(d.path, d.new)
 	}
 	return f
 }
 
-func shown(at []string, v any) json.RawMessage { return engine.Shown(joined(at), v) }
+// shown gives a value without what may be secret. A variable has its name beside it.
+func shown(at []string, v any) json.RawMessage {
+	as := joined(at)
+	if n := len(at); n > 1 && at[n-1] == "value" && strings.HasPrefix(at[n-2], "[") {
+		as = variable(strings.Trim(at[n-2], "[]"))
+	}
+	return engine.Shown(as, withoutVariables(v))
+}
+
+// variable is a path as which the value of an environment variable may be shown.
+func variable(name string) string { return strings.ReplaceAll(name, ".", "_") }
+
+// withoutVariables gives a value whose environment variables are as they may be shown.
+func withoutVariables(v any) any {
+	switch v := v.(type) {
+	case []any:
+		list := make([]any, len(v))
+		for i := range v {
+			list[i] = withoutVariables(v[i])
+		}
+		return list
+	case map[string]any:
+		object := make(map[string]any, len(v))
+		name, named := v["name"].(string)
+		for k, x := range v {
+			if text, is := x.(string); is && named && k == "value" {
+				object[k] = engine.Shown(variable(name), text)
+			} else {
+				object[k] = withoutVariables(x)
+			}
+		}
+		return object
+	}
+	return v
+}

@@ -3,7 +3,6 @@ package whatif
 import (
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strings"
 )
 
@@ -23,7 +22,7 @@ type podHit struct {
 // podExposure compares the pods that both sides give a workload.
 func podExposure(old, new map[string]any) []podHit {
 	if hasSidecar(old) && !hasSidecar(new) {
-		return []podHit{{sidecarRemoved, "", "Its pods lose their sidecar: nothing stands between them and whoever calls them.", []string{"spec.template"}}}
+		return []podHit{{sidecarRemoved, "", "Its pods lose their sidecar: nothing stands between them and whoever calls them.", []string{"spec.template.metadata.labels." + strings.ReplaceAll(sidecarLabel, ".", `\.`)}}}
 	}
 	was, is := at(old, "spec", "template", "spec"), at(new, "spec", "template", "spec")
 	all := nodeExposure(was, is)
@@ -32,8 +31,9 @@ func podExposure(old, new map[string]any) []podHit {
 		for _, name := range keysOf(after) {
 			field := fmt.Sprintf("spec.template.spec.%s[%s]", list, name)
 			old, known := before[name]
-			for _, message := range weakened(mergedContext(was, old), mergedContext(is, after[name]), known) {
-				all = append(all, podHit{securityWeakened, name, message, []string{field + ".securityContext", "spec.template.spec.securityContext", field}})
+			for _, w := range weakened(mergedContext(was, old), mergedContext(is, after[name]), known) {
+				own := field + ".securityContext"
+				all = append(all, podHit{securityWeakened, name, w.message, []string{own + "." + w.key, "spec.template.spec.securityContext." + w.key, own, field}})
 			}
 		}
 	}
@@ -83,43 +83,50 @@ func mergedContext(pod, container any) map[string]any {
 	return merged
 }
 
-// weakened says what a container may do that it might not. One that was not known is
-// held to what no sidecar needs.
-func weakened(old, new map[string]any, known bool) []string {
-	var all []string
+// weakening is one thing that a container may do that it might not.
+type weakening struct {
+	message string
+	key     string // of the security context
+}
+
+// weakened compares two security contexts. A container that was not known is held to what
+// no sidecar needs.
+func weakened(old, new map[string]any, known bool) []weakening {
+	var all []weakening
+	found := func(key, message string) { all = append(all, weakening{message, key}) }
 	if !flag(old, "privileged") && flag(new, "privileged") {
-		all = append(all, "The container is privileged: it may do anything on its node.")
+		found("privileged", "The container is privileged: it may do anything on its node.")
 	}
 	if more := added(textsOf(at(old, "capabilities", "add")), textsOf(at(new, "capabilities", "add"))); len(more) > 0 {
-		all = append(all, fmt.Sprintf("The container has more capabilities: %s.", listed(more)))
+		found("capabilities", fmt.Sprintf("The container has more capabilities: %s.", listed(more)))
 	}
 	if at(new, "seccompProfile", "type") == "Unconfined" && at(old, "seccompProfile", "type") != "Unconfined" {
-		all = append(all, "The container may make any call to the kernel.")
+		found("seccompProfile", "The container may make any call to the kernel.")
 	}
 	if isRoot(new) && !(known && isRoot(old)) {
-		all = append(all, "The container runs as root.")
+		found("runAsUser", "The container runs as root.")
 	}
 	if !known {
 		return all
 	}
 	if gone := added(textsOf(at(new, "capabilities", "drop")), textsOf(at(old, "capabilities", "drop"))); len(gone) > 0 {
-		all = append(all, fmt.Sprintf("The container keeps capabilities that it gave up: %s.", listed(gone)))
+		found("capabilities", fmt.Sprintf("The container keeps capabilities that it gave up: %s.", listed(gone)))
 	}
 	if may, said := at(old, "allowPrivilegeEscalation").(bool); said && !may && at(new, "allowPrivilegeEscalation") != any(false) {
-		all = append(all, "Processes of the container may gain privileges.")
+		found("allowPrivilegeEscalation", "Processes of the container may gain privileges.")
 	}
-	for _, f := range []struct{ field, message string }{
+	for _, f := range []struct{ key, message string }{
 		{"runAsNonRoot", "The container may run as root."},
 		{"readOnlyRootFilesystem", "The container may write to its own files."},
 	} {
-		if flag(old, f.field) && !flag(new, f.field) {
-			all = append(all, f.message)
+		if flag(old, f.key) && !flag(new, f.key) {
+			found(f.key, f.message)
 		}
 	}
 	if at(old, "seccompProfile", "type") != nil && at(new, "seccompProfile") == nil {
-		all = append(all, "The container has no seccomp profile any more.")
+		found("seccompProfile", "The container has no seccomp profile any more.")
 	}
-	return slices.Compact(all)
+	return all
 }
 
 func isRoot(context map[string]any) bool {

@@ -13,6 +13,9 @@ import (
 // of the bundle differs between any two, and means nothing.
 const injectedKey = "injector.tyk.io/status"
 
+// sidecarLabel is on pods that have a sidecar, with the value "true".
+const sidecarLabel = "cuegate.dev/sidecar"
+
 // patched gives an object as its patch leaves it; nil where it is neither injected into
 // nor cleaned, so that nothing can be said. What is noted of the bundle is left out.
 func patched(o engine.Object, d engine.Desired) map[string]any {
@@ -52,7 +55,7 @@ func isPatchable(d engine.Desired) bool {
 
 // hasSidecar tells whether the pods of a workload, as patched, have one.
 func hasSidecar(doc map[string]any) bool {
-	v, _ := at(doc, "spec", "template", "metadata", "labels", "cuegate.dev/sidecar").(string)
+	v, _ := at(doc, "spec", "template", "metadata", "labels", sidecarLabel).(string)
 	return v == "true"
 }
 

@@ -56,14 +56,16 @@ func (s Summary) String() string {
 	if s.Different == 0 {
 		return fmt.Sprintf("Nothing changes: %s, %s.", counted(s.Objects, "object"), counted(s.Unchanged, "definition"))
 	}
-	text := fmt.Sprintf("%s differ: %d created, %d changed, %d deleted, %d unchanged", of(s.Different, s.Objects, "object"), s.Created, s.Changed, s.Deleted, s.Unchanged)
+	differ := "differ"
+	if s.Different == 1 {
+		differ = "differs"
+	}
+	text := fmt.Sprintf("Of %s %d %s: %d created, %d changed, %d deleted, %d unchanged", counted(s.Objects, "object"), s.Different, differ, s.Created, s.Changed, s.Deleted, s.Unchanged)
 	if s.Patched > 0 {
 		text += fmt.Sprintf("; %d patched otherwise", s.Patched)
 	}
 	return text + fmt.Sprintf("; %d newly refused; exposure: %d.", s.Refused, s.Exposure)
 }
-
-func of(n, all int, noun string) string { return fmt.Sprintf("%d of %s", n, counted(all, noun)) }
 
 type writer struct {
 	paint Paint
@@ -90,6 +92,9 @@ func (w *writer) object(x Object) {
 	w.line(0, 0, x.Object+"  "+x.outcome())
 	if x.Stays && x.Old.Outcome != x.New.Outcome {
 		w.line(2, yellow, "What is served for it stays as it is.")
+	}
+	if x.Old.Outcome == string(engine.Held) && x.New.Outcome != x.Old.Outcome {
+		w.line(2, yellow, "It was refused: what is served for it from before, if anything, is not known here.")
 	}
 	if !sameState(State{Reasons: x.Old.Reasons, Warnings: x.Old.Warnings}, State{Reasons: x.New.Reasons, Warnings: x.New.Warnings}) {
 		w.notes("old", x.Old)
@@ -188,6 +193,12 @@ func clip(v json.RawMessage) string {
 	text := string(v)
 	if v == nil {
 		return "absent"
+	}
+	var container struct {
+		Image string `json:"image"`
+	}
+	if json.Unmarshal(v, &container) == nil && container.Image != "" {
+		text = fmt.Sprintf("{image %q, ...}", container.Image)
 	}
 	if utf8.RuneCountInString(text) > maxShown {
 		return string([]rune(text)[:maxShown]) + "..."
