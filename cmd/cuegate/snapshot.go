@@ -21,6 +21,7 @@ type seen struct {
 	files      []string
 	kubeconfig string
 	namespaces []string
+	mesh       bool
 	namespace  string
 }
 
@@ -29,6 +30,7 @@ func (s *seen) flags(cmd *cobra.Command) {
 	f.StringArrayVarP(&s.files, "file", "f", nil, "manifests: a file, a folder (*.yaml, *.yml, *.json, and folders below), or - for standard input; may be given several times")
 	f.StringVar(&s.kubeconfig, "kubeconfig", "", "kubeconfig file of the cluster to read")
 	f.StringSliceVar(&s.namespaces, "watch-namespace", nil, "namespace of the cluster to look into, as the controller does; may be given several times (default all)")
+	f.BoolVar(&s.mesh, "mesh", true, "read workloads of the cluster too, and the certificates of the mesh; false where there is none, and no right to read them")
 	f.StringVarP(&s.namespace, "namespace", "n", "", "namespace of objects in files that name none (default default)")
 	cmd.MarkFlagsMutuallyExclusive("file", "kubeconfig")
 	cmd.MarkFlagsMutuallyExclusive("file", "watch-namespace")
@@ -148,7 +150,11 @@ func (s *seen) list(ctx context.Context, l *loaded, engines []*engine.Engine) (e
 		return about, fmt.Errorf("asking the API server: %w", err)
 	}
 	about.Version = version.GitVersion
-	if l.objects, err = k8s.List(ctx, client, k8s.ListOptions{Namespaces: s.namespaces, MeshNamespace: l.config.meshNamespace()}); err != nil {
+	o := k8s.ListOptions{Namespaces: s.namespaces}
+	if s.mesh {
+		o.MeshNamespace = l.config.meshNamespace()
+	}
+	if l.objects, err = k8s.List(ctx, client, o); err != nil {
 		return about, err
 	}
 	ours, err := managedBy(ctx, engines, l.objects)
