@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"maps"
 	"runtime"
 	"slices"
 	"strings"
@@ -56,8 +57,8 @@ type comparison struct {
 	old, new side
 	live     []engine.Live
 	changes  map[engine.Ref][]engine.Change
-	// served is what the new side serves, in the order of ids.
-	served []*served
+	// served is what the new side serves.
+	served byHost
 	// unchanged counts definitions.
 	unchanged int
 }
@@ -130,7 +131,7 @@ func (c *comparison) settle() {
 			c.new.serves[id] = s
 		}
 	}
-	c.served = sortedServed(c.new.serves)
+	c.served = newByHost(c.new.serves)
 }
 
 func (s *side) serve(changes []engine.Change, lost []engine.Conflict) {
@@ -146,15 +147,18 @@ func (s *side) serve(changes []engine.Change, lost []engine.Conflict) {
 	}
 }
 
-// explain finds out who wrote the fields of definitions that change.
+// explain finds out who wrote the fields of definitions that change: of what is created
+// the new side tells, of what is deleted nobody has to.
 func (c *comparison) explain() error {
-	var changed []engine.Object
-	for _, o := range c.objects {
-		if len(c.changes[o.Ref]) > 0 {
-			changed = append(changed, o)
-		}
-	}
 	for _, s := range []*side{&c.old, &c.new} {
+		var changed []engine.Object
+		for _, o := range c.objects {
+			if slices.ContainsFunc(c.changes[o.Ref], func(x engine.Change) bool {
+				return x.Action == engine.Update || x.Action == engine.Create && s == &c.new
+			}) {
+				changed = append(changed, o)
+			}
+		}
 		found := make([]map[string]origins, len(changed))
 		err := each(c.ctx, changed, func(i int, o engine.Object) {
 			d, x, _ := s.Engine.Explain(c.ctx, o, c.around)
@@ -165,9 +169,7 @@ func (c *comparison) explain() error {
 		}
 		s.origins = map[string]origins{}
 		for _, all := range found {
-			for id, o := range all {
-				s.origins[id] = o
-			}
+			maps.Copy(s.origins, all)
 		}
 	}
 	return nil
@@ -398,7 +400,7 @@ func (c *comparison) fall(gone *served, at string) []Finding {
 	if gone.def.Scope != "" {
 		return nil
 	}
-	to := successor(gone, c.served)
+	to := c.served.successor(gone)
 	if to == nil {
 		return nil
 	}
@@ -407,15 +409,6 @@ func (c *comparison) fall(gone *served, at string) []Finding {
 		return nil
 	}
 	return []Finding{{Rule: requestsMoved, Object: gone.owner.String(), Definition: gone.def.ID, At: at, Message: message, Fields: []Field{}}}
-}
-
-func sortedServed(m map[string]*served) []*served {
-	all := make([]*served, 0, len(m))
-	for _, s := range m {
-		all = append(all, s)
-	}
-	slices.SortFunc(all, func(a, b *served) int { return cmp.Compare(a.def.ID, b.def.ID) })
-	return all
 }
 
 func roleOf(d engine.Definition) string {

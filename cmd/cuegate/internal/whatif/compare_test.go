@@ -23,7 +23,7 @@ var bundles sync.Map // of func() (*engine.Bundle, error), by settings and templ
 
 // rulesOf gives a side by the built-in bundle and, in YAML and CUE, settings and a file of
 // templates.
-func rulesOf(t *testing.T, settings, templates string) Side {
+func rulesOf(t testing.TB, settings, templates string) Side {
 	t.Helper()
 	load, _ := bundles.LoadOrStore(settings+"\x00"+templates, sync.OnceValues(func() (*engine.Bundle, error) {
 		operator := fstest.MapFS{}
@@ -65,7 +65,7 @@ func ingress(namespace, name, host, path, created string, annotations map[string
 	return "---\n" + string(raw) + "\n"
 }
 
-func objectsOf(t *testing.T, text string) []engine.Object {
+func objectsOf(t testing.TB, text string) []engine.Object {
 	t.Helper()
 	objects, rejected := engine.ParseManifests("test", []byte(text))
 	if len(rejected) > 0 {

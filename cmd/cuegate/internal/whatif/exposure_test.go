@@ -1,6 +1,8 @@
 package whatif
 
 import (
+	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -259,5 +261,23 @@ func TestPodExposure(t *testing.T) {
 				t.Errorf("%s: %q names no field that differs", c.name, h.message)
 			}
 		}
+	}
+}
+
+// docs/plan.md tells of every rule, as the rules themselves do.
+func TestRulesAreDocumented(t *testing.T) {
+	text, err := os.ReadFile("../../../../docs/plan.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, found := strings.Cut(string(text), "| rule | what it finds |\n|---|---|\n")
+	table, _, _ = strings.Cut(table, "\n\n")
+	var want []string
+	ids, what := RulesOfExposure()
+	for i := range ids {
+		want = append(want, fmt.Sprintf("| `%s` | %s |", ids[i], what[i]))
+	}
+	if !found || table != strings.Join(want, "\n") {
+		t.Errorf("the table is to be\n%s", strings.Join(want, "\n"))
 	}
 }

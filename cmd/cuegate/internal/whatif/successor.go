@@ -1,7 +1,9 @@
 package whatif
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/cuegate/cuegate/engine"
@@ -10,17 +12,44 @@ import (
 // requestsMoved is the id of the rule.
 const requestsMoved = "requests-moved"
 
-// successor finds among definitions that are served the one that gets the requests of one
-// that is gone: the first by the precedence of Kubernetes of those that match all of them.
-// It is nil where requests get no answer any more. Those of sidecars are left out.
-func successor(gone *served, all []*served) *served {
-	var best *served
+// byHost holds what is served for Ingresses by host, in the order of ids.
+type byHost map[string][]*served
+
+func newByHost(all map[string]*served) byHost {
+	hosts := byHost{}
 	for _, s := range all {
-		if s.def.Scope == "" && s.def.ID != gone.def.ID && coversMatch(s.def.Match, gone.def.Match) && (best == nil || coversMatch(best.def.Match, s.def.Match)) {
-			best = s
+		if s.def.Scope == "" {
+			host, _, _ := cutMatch(s.def.Match)
+			hosts[host] = append(hosts[host], s)
 		}
 	}
-	return best
+	for _, list := range hosts {
+		slices.SortFunc(list, func(a, b *served) int { return cmp.Compare(a.def.ID, b.def.ID) })
+	}
+	return hosts
+}
+
+// successor finds the definition that gets the requests of one that is gone: the first by
+// the precedence of Kubernetes of those that match all of them. It is nil where requests
+// get no answer any more.
+func (h byHost) successor(gone *served) *served {
+	host, _, _ := cutMatch(gone.def.Match)
+	hosts := []string{host}
+	if _, parent, ok := strings.Cut(host, "."); ok {
+		hosts = append(hosts, "*."+parent)
+	}
+	for _, x := range append(hosts, "") {
+		var best *served
+		for _, s := range h[x] {
+			if s.def.ID != gone.def.ID && coversMatch(s.def.Match, gone.def.Match) && (best == nil || coversMatch(best.def.Match, s.def.Match)) {
+				best = s
+			}
+		}
+		if best != nil {
+			return best
+		}
+	}
+	return nil
 }
 
 // coversMatch tells of two forms of engine.Definition.Match whether all requests for b
