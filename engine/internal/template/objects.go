@@ -148,16 +148,52 @@ func loadObjects(files map[string][]byte, strict *Set) (*objects, []problem.Prob
 	o.set.tellsKeys = tellsObjectKeys(inst)
 	v := o.ctx.BuildInstance(inst)
 	for _, kind := range objectKinds {
-		def := v.LookupPath(cue.ParsePath("#" + kind))
-		if !def.Exists() {
-			continue
+		def, ps := lookup(v, "#"+kind)
+		if len(ps) > 0 {
+			return nil, ps
 		}
-		if err := def.Validate(); err != nil {
-			return nil, problems(err)
+		if def.Exists() {
+			o.kinds[kind] = def
 		}
-		o.kinds[kind] = def
 	}
 	return o, nil
+}
+
+// lookup gives a definition of a package, and what is wrong with it.
+func lookup(pkg cue.Value, name string) (cue.Value, []problem.Problem) {
+	it, err := pkg.Fields(cue.Definitions(true))
+	if err != nil {
+		return cue.Value{}, problems(err)
+	}
+	for it.Next() {
+		if it.Selector().String() != name {
+			continue
+		}
+		def := it.Value()
+		if err := def.Validate(); err != nil {
+			return def, problems(err)
+		}
+		return def, undefined(def, nil)
+	}
+	return cue.Value{}, nil
+}
+
+var noDefinition = regexp.MustCompile(`undefined field: _?#`)
+
+// undefined finds references to definitions that there are not. CUE takes them for values
+// to come, and would say so of every object.
+func undefined(v cue.Value, ps []problem.Problem) []problem.Problem {
+	if err := v.Err(); err != nil && noDefinition.MatchString(err.Error()) {
+		return problem.Sort(append(ps, problems(err)...))
+	}
+	if elem := v.LookupPath(cue.MakePath(cue.AnyIndex)); elem.Exists() {
+		ps = undefined(elem, ps)
+	}
+	it, err := v.Fields(cue.Optional(true), cue.Patterns(true))
+	for err == nil && it.Next() {
+		ps = undefined(it.Value(), ps)
+	}
+	return ps
 }
 
 // misspeltKinds finds a package schema that asks nothing, and a definition that is nearly

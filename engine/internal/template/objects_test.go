@@ -134,6 +134,10 @@ func TestObjectsProblems(t *testing.T) {
 		{"package schema\n#Team: string\n", "schema: the package has none of #Ingress, #Deployment, #StatefulSet, #DaemonSet, so it asks nothing of any object"},
 		{"package schema\n#Ingress: {a: 1} & {a: 2}\n", "schema/objects.cue:2:24: #Ingress.a: conflicting values 2 and 1"},
 		{"package schema\n#Ingress: {a: b}\n", `schema/objects.cue:2:15: #Ingress.a: reference "b" not found`},
+		{"package schema\n\nimport cuegate \"github.com/cuegate/cuegate/cue/schema\"\n#Ingress: cuegate.#Ingres & {a: 1}\n", "schema/objects.cue:4:19: #Ingress: undefined field: #Ingres"},
+		{"package schema\n\nimport cuegate \"github.com/cuegate/cuegate/cue/schema\"\n#Ingress: {spec?: rules?: [...{host?: cuegate.#Hst, ...}], ...}\n", "schema/objects.cue:4:47: #Ingress.spec.rules._.host: undefined field: #Hst"},
+		{"package schema\n#Ingress: {metadata: {...}, if metadata.labels.a == \"b\" {spec: tls!: _}, ...}\n", ""},
+		{"package schema\n#Ingress: {spec?: {tls?: error(\"no\"), ...}, ...}\n", ""},
 		{"package schema\n#Ingress: {...}\n#IngressRule: {...}\n", ""},
 	} {
 		_, ps := Load(os.DirFS("../../../cue"), fstest.MapFS{"schema/objects.cue": {Data: []byte(s.text)}})
