@@ -49,7 +49,11 @@ func asStored(t *testing.T, o engine.Object) (stored engine.Object, hidden [][]b
 		}
 		annotations["kubectl.kubernetes.io/last-applied-configuration"] = string(raw)
 		block, _ := pem.Decode(text)
-		for _, plain := range [][]byte{cert, der, text, block.Bytes, data["token"], key.D.Bytes()} { //nolint:staticcheck // the number itself is what must not be seen
+		number, err := key.Bytes()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, plain := range [][]byte{cert, der, text, block.Bytes, data["token"], number} {
 			hidden = append(hidden, plain, []byte(strings.TrimRight(base64.StdEncoding.EncodeToString(plain), "=")))
 		}
 		hidden = append(hidden, bytes.TrimSpace(bytes.Split(text, []byte("\n"))[1]))
