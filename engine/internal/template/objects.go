@@ -343,7 +343,7 @@ func tellsObjectKeys(inst *build.Instance) bool {
 type ObjectFault struct {
 	// Path of the field in the object, by its keys.
 	Path []string
-	// Message says what the schema wants, without the value: "must be string, not int".
+	// Message says what the schema wants, without the value: "must be a string, not a whole number".
 	Message string
 	// Doc is the comment on the field in the schema, on one line.
 	Doc string
@@ -491,6 +491,10 @@ var (
 	conflict   = regexp.MustCompile(`(?s)^conflicting values .*$`)
 )
 
+// kindWords are what people who write YAML call the kinds of CUE.
+var kindWords = strings.NewReplacer("struct", "an object", "string", "a string", "bool", "true or false", "int", "a whole number", "float", "a number", "number", "a number",
+	"list", "a list", "|", " or ", "(", "", ")", "")
+
 // wants says what the schema wants. The value is left out: it may be a secret.
 func wants(e errors.Error, given cue.Value) string {
 	format, args := e.Msg()
@@ -517,7 +521,7 @@ func wants(e errors.Error, given cue.Value) string {
 		if given.Exists() && given.Kind().String() == m[1] {
 			want, got = m[2], m[1]
 		}
-		return fmt.Sprintf("must be %s, not %s", want, got)
+		return fmt.Sprintf("must be %s, not %s", kindWords.Replace(want), kindWords.Replace(got))
 	}
 	if m := incomplete.FindStringSubmatch(text); m != nil && !given.Exists() {
 		return "is required, and must be " + m[1]

@@ -64,7 +64,7 @@ func TestCheckObject(t *testing.T) {
 		{name: "of another form", kind: "Ingress", object: strings.Replace(rightIngress, `"team": "tea"`, `"team": "SECRET"`, 1),
 			want: []string{`metadata labels team: must match "^[a-z]+$": The team that answers for the object.: schema/objects.cue:7:27`}},
 		{name: "of another type", kind: "Ingress", object: strings.Replace(rightIngress, `"team": "tea"`, `"team": 3`, 1),
-			want: []string{"metadata labels team: must be string, not int: The team that answers for the object.: schema/objects.cue:7:27"}},
+			want: []string{"metadata labels team: must be a string, not a whole number: The team that answers for the object.: schema/objects.cue:7:27"}},
 		{name: "in a list", kind: "Ingress", object: strings.Replace(rightIngress, "tea.example.com", "tea.example.org", 1),
 			want: []string{`spec rules 0 host: must match "example.com$": : schema/objects.cue:8:28`}},
 		{name: "beyond a bound", kind: "Deployment", object: strings.Replace(rightDeployment, `"replicas": 3`, `"replicas": 11`, 1),
