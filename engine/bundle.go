@@ -190,13 +190,23 @@ func (b *Bundle) Check() []Problem {
 				continue
 			}
 			origins := rendered.Origins()
-			for _, v := range b.definition.Validate(doc) {
-				p := origins[schema.Join(v.Path)].Problem
+			wrong := func(path, message string) {
+				p := origins[path].Problem
 				if p.File == "" {
 					p = b.templates.Place(name)
 				}
-				p.Message = fmt.Sprintf("templates.%s.api: %s", name, v.Error())
+				p.Message = fmt.Sprintf("templates.%s.api: %s", name, message)
 				problems = append(problems, p)
+			}
+			violations := b.definition.Validate(doc)
+			for _, v := range violations {
+				wrong(schema.Join(v.Path), v.Error())
+			}
+			if len(violations) > 0 {
+				continue
+			}
+			for _, f := range unservable(in.Host, doc) {
+				wrong(schema.Join(f.path), schema.Join(f.path)+": "+f.msg)
 			}
 		}
 	}
@@ -215,22 +225,13 @@ func (b *Bundle) faultProblem(name string, err error) []Problem {
 	if len(f.Positions) > 0 {
 		p = f.Positions[0]
 	}
-	p.Message = fmt.Sprintf("templates.%s.api: %s", name, f.Error())
-	if open, ok := strings.CutPrefix(f.Message, "incomplete value "); ok {
+	if strings.HasPrefix(f.Message, "incomplete value ") {
 		if at := b.templates.PlaceOf(name, f.Path); at.File != "" {
 			p.File, p.Line, p.Column = at.File, at.Line, at.Column
 		}
-		p.Message += "; " + howToComplete(open)
 	}
+	p.Message = fmt.Sprintf("templates.%s.api: %s", name, b.templates.Reword(f))
 	return []Problem{p}
-}
-
-// howToComplete says what to do about a value that CUE leaves open, as CUE writes it.
-func howToComplete(open string) string {
-	if strings.Contains(open, " | ") {
-		return "it has several defaults, of which CUE takes none: write the value without *, or into `defaults` where #Base has it there"
-	}
-	return "the template leaves it open: give it a value, or a default as in *value | type"
 }
 
 // samples are routes of the kinds that a template will meet.

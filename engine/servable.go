@@ -27,16 +27,7 @@ func faultAt(path string, format string, args ...any) fault {
 
 // checkServable finds all faults of the definition.
 func checkServable(d *draft, x *rendered) []Reason {
-	faults := slices.Concat(
-		listenFaults(x.route.facts.Host, x.doc),
-		targetFaults(x.doc),
-		versionFaults(x.doc),
-		addressFaults(x.doc),
-		authFaults(x.doc),
-		upstreamAuthFaults(x.doc),
-		sourceFaults(x.doc),
-		leafFaults(x.doc),
-	)
+	faults := unservable(x.route.facts.Host, x.doc)
 	reasons := make([]Reason, len(faults))
 	for i, f := range faults {
 		reasons[i] = Reason{ID: "definition-unservable", Field: x.route.facts.Field, Msg: schema.Join(f.path) + ": " + f.msg + "."}
@@ -48,6 +39,20 @@ func checkServable(d *draft, x *rendered) []Reason {
 	}
 	slices.SortFunc(reasons, func(a, b Reason) int { return strings.Compare(a.Msg, b.Msg) })
 	return reasons
+}
+
+// unservable finds all faults of the definition of a route; host is that of the route.
+func unservable(host string, doc map[string]any) []fault {
+	return slices.Concat(
+		listenFaults(host, doc),
+		targetFaults(doc),
+		versionFaults(doc),
+		addressFaults(doc),
+		authFaults(doc),
+		upstreamAuthFaults(doc),
+		sourceFaults(doc),
+		leafFaults(doc),
+	)
 }
 
 // maxWildcardLength is the greatest length of a listen path under a wildcard

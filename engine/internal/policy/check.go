@@ -50,6 +50,9 @@ func (f *files) checkRules(c *ast.Compiler, types Types) []problem.Problem {
 			if !asked[rule] {
 				ps = append(ps, at(rule.Location, unasked(c, rule)))
 			}
+			if wrong := misshapen(rule); wrong != "" {
+				ps = append(ps, at(rule.Location, wrong))
+			}
 		}
 		ps = append(ps, f.checkReads(c, m, types)...)
 	}

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
-	"strings"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/rego"
@@ -156,14 +155,9 @@ func problems(err error) []problem.Problem {
 	}
 	var ps []problem.Problem
 	for _, e := range list {
-		p := problem.Problem{Message: e.Message}
+		p := problem.Problem{Message: reword(e)}
 		if e.Location != nil {
 			p.File, p.Line, p.Column = e.Location.File, e.Location.Row, e.Location.Col
-		}
-		if e.Details != nil {
-			if lines := e.Details.Lines(); len(lines) > 0 {
-				p.Message += "\n  " + strings.Join(lines, "\n  ")
-			}
 		}
 		ps = append(ps, p)
 	}

@@ -40,6 +40,9 @@ const (
 	vendored = "cue.mod/pkg/" + modulePath + "/"
 )
 
+// ownPackages are those that every bundle is compiled with.
+var ownPackages = []string{schemaPackage, tykPackage, templatePackage, builtinPackage, sidecarPackage}
+
 // bareModule stands in for the cue.mod/module.cue of a bundle that has none.
 const bareModule = `module: "bundle.cuegate.dev@v0"
 language: version: "v0.17.0"
@@ -77,6 +80,8 @@ type Set struct {
 	blindSidecar bool
 	// plain renders without CUE what it can; nil when it can render nothing.
 	plain *plain
+	// words for errors.
+	words words
 	// uses notes what is rendered; it may be nil.
 	uses *Uses
 	// objects is what the bundle asks of objects; nil where it asks nothing.
@@ -101,6 +106,9 @@ func Load(builtin, operator fs.FS) (*Set, []problem.Problem) {
 		return nil, ps
 	}
 	strict, ps := compile(files, holdToContract)
+	if len(strict.packages) < len(ownPackages) {
+		return nil, ps // not even ours can be loaded: the bundle's module is broken
+	}
 	ps = append(ps, unread(files, strict)...)
 	ps = append(ps, strict.addSidecar()...)
 	strict.facts = strict.packages[schemaPackage].LookupPath(cue.ParsePath("#Facts"))
@@ -108,7 +116,6 @@ func Load(builtin, operator fs.FS) (*Set, []problem.Problem) {
 	if err != nil {
 		return nil, append(ps, problem.Problem{Message: "compiling tyk.#Definition: " + err.Error()})
 	}
-	suggest(ps, strict.definition)
 	strict.settings, err = schema.Compile(strict.packages[schemaPackage].LookupPath(cue.ParsePath("#Settings")), "the settings")
 	if err != nil {
 		return nil, append(ps, problem.Problem{Message: "compiling schema.#Settings: " + err.Error()})
@@ -154,9 +161,10 @@ func compile(files map[string][]byte, hold func(*Set, cue.Value) cue.Value) (*Se
 		places:      map[string]problem.Problem{},
 		own:         map[string]bool{},
 		indexed:     map[*build.Instance]bool{},
+		words:       words{files: files},
 		read:        map[string]bool{},
 	}
-	args := []string{schemaPackage, tykPackage, templatePackage, builtinPackage, sidecarPackage}
+	args := slices.Clone(ownPackages)
 	if hasPackage(files, "templates") {
 		args = append(args, "./templates")
 	}
@@ -168,15 +176,24 @@ func compile(files map[string][]byte, hold func(*Set, cue.Value) cue.Value) (*Se
 		for _, f := range slices.Concat(inst.BuildFiles, inst.InvalidFiles) {
 			s.read[strings.TrimPrefix(f.Filename, root)] = true
 		}
+		if name := inst.PkgName; args[i] == "./templates" && name != "templates" && name != "" && inst.Err == nil {
+			ps = append(ps, problem.Problem{File: "templates", Message: fmt.Sprintf("the package of the files is called %s, and has to be called templates", name)})
+		}
 		if inst.Err != nil {
-			ps = append(ps, problems(inst.Err)...)
+			ps = append(ps, s.words.problems(inst.Err)...)
 			continue
 		}
 		v := s.ctx.BuildInstance(inst)
-		if err := v.Validate(); err != nil {
-			ps = append(ps, problems(err)...)
-		}
 		s.packages[args[i]] = v
+		switch args[i] {
+		case tykPackage:
+			s.words.definition = v.LookupPath(cue.ParsePath("#Definition"))
+		case templatePackage:
+			s.words.contract = v
+		}
+		if err := v.Validate(); err != nil {
+			ps = append(ps, s.words.problems(err)...)
+		}
 		if args[i] == objectsPackage {
 			s.noteRead(inst) // it holds no templates
 			continue
@@ -269,7 +286,7 @@ func (s *Set) addTemplates(pkg cue.Value, hold func(*Set, cue.Value) cue.Value, 
 	}
 	it, err := list.Fields()
 	if err != nil {
-		return problems(err)
+		return s.words.problems(err)
 	}
 	var ps []problem.Problem
 	for it.Next() {
@@ -278,8 +295,14 @@ func (s *Set) addTemplates(pkg cue.Value, hold func(*Set, cue.Value) cue.Value, 
 		if hold != nil {
 			v = hold(s, v)
 		}
-		if err := v.Validate(); err != nil {
-			ps = append(ps, problems(err)...)
+		err := v.Validate()
+		if err == nil {
+			// A reference into another package that leads nowhere is incomplete, and no
+			// error, to CUE: with more files there might be something.
+			err = v.Err()
+		}
+		if err != nil {
+			ps = append(ps, s.words.problems(err)...)
 			continue
 		}
 		s.templates[name], s.own[name] = v, own
@@ -333,7 +356,12 @@ func parseAll(files map[string][]byte) []problem.Problem {
 	var ps []problem.Problem
 	for name, data := range files {
 		if _, err := parser.ParseFile(root+name, data, parser.ParseComments); err != nil {
-			ps = append(ps, problems(err)...)
+			found := words{files: files}.problems(err)
+			if len(found) > 1 {
+				// That a { is not closed follows from what is wrong before it.
+				found = slices.DeleteFunc(found, func(p problem.Problem) bool { return strings.Contains(p.Message, "found 'EOF'") })
+			}
+			ps = append(ps, found...)
 		}
 	}
 	return problem.Sort(ps)
@@ -367,22 +395,6 @@ func (s *Set) index(inst *build.Instance) {
 			s.note(n)
 			return true
 		}, nil)
-	}
-}
-
-var fieldUnknown = regexp.MustCompile(`^templates\.(?:[^."]+|"[^"]+")\.api\.([^\s"]+): field not allowed$`)
-
-// suggest adds to problems about fields that a definition does not have what may have been
-// meant.
-func suggest(ps []problem.Problem, definition *schema.Schema) {
-	for i, p := range ps {
-		m := fieldUnknown.FindStringSubmatch(p.Message)
-		if m == nil {
-			continue
-		}
-		if v := definition.ValidateAt(strings.Split(m[1], "."), nil); len(v) > 0 && v[0].Nearest != "" {
-			ps[i].Message += "; did you mean " + v[0].Nearest + "?"
-		}
 	}
 }
 
@@ -428,23 +440,7 @@ func (s *Set) PlaceOf(name string, path []string) problem.Problem {
 }
 
 // problems turns an error of CUE into problems, one per cause.
-func problems(err error) []problem.Problem {
-	var ps []problem.Problem
-	for _, e := range errors.Errors(err) {
-		p := position(e.Position())
-		for _, pos := range e.InputPositions() {
-			if q := position(pos); rank(q) > rank(p) {
-				p = q
-			}
-		}
-		p.Message = message(e)
-		if at := e.Path(); len(at) > 0 {
-			p.Message = strings.Join(at, ".") + ": " + p.Message
-		}
-		ps = append(ps, p)
-	}
-	return problem.Sort(ps)
-}
+func problems(err error) []problem.Problem { return words{}.problems(err) }
 
 // rank orders positions by how likely the mistake is there: in the operator's
 // bundle rather than in our templates, there rather than in a schema.
