@@ -179,38 +179,62 @@ func (b *Bundle) Check() []Problem {
 	var problems []problem.Problem
 	for _, name := range b.templates.Names() {
 		for _, in := range samples() {
-			rendered, err := b.templates.Render(name, in, nil)
+			doc, origins, err := b.sample(name, in)
 			if err != nil {
 				problems = append(problems, b.faultProblem(name, err)...)
 				continue
 			}
-			doc, err := decode(rendered.JSON)
-			if err != nil {
-				problems = append(problems, problem.Problem{Message: err.Error()})
-				continue
-			}
-			origins := rendered.Origins()
-			wrong := func(path, message string) {
-				p := origins[path].Problem
-				if p.File == "" {
-					p = b.templates.Place(name)
-				}
-				p.Message = fmt.Sprintf("templates.%s.api: %s", name, message)
-				problems = append(problems, p)
-			}
-			violations := b.definition.Validate(doc)
-			for _, v := range violations {
-				wrong(schema.Join(v.Path), v.Error())
-			}
-			if len(violations) > 0 {
-				continue
-			}
-			for _, f := range unservable(in.Host, doc) {
-				wrong(schema.Join(f.path), schema.Join(f.path)+": "+f.msg)
+			for _, v := range b.definition.Validate(doc) {
+				problems = append(problems, b.wrong(name, origins, v.Path, v.Error()))
 			}
 		}
 	}
 	return problem.Sort(problems)
+}
+
+// Unservable gives what is wrong with templates that make definitions which the gateway
+// does not serve, whatever the route.
+func (b *Bundle) Unservable() []Problem {
+	var problems []problem.Problem
+	for _, name := range b.templates.Names() {
+		var found []problem.Problem
+		for _, in := range samples() {
+			doc, origins, err := b.sample(name, in)
+			if err != nil {
+				found = nil
+				break // Check tells
+			}
+			found = nil
+			for _, f := range unservable(in.Host, doc) {
+				found = append(found, b.wrong(name, origins, f.path, schema.Join(f.path)+": "+f.msg))
+			}
+			if len(found) == 0 {
+				break
+			}
+		}
+		problems = append(problems, found...)
+	}
+	return problem.Sort(problems)
+}
+
+// sample renders a template on one route.
+func (b *Bundle) sample(name string, in template.In) (map[string]any, map[string]template.Origin, error) {
+	rendered, err := b.templates.Render(name, in, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	doc, err := decode(rendered.JSON)
+	return doc, rendered.Origins(), err
+}
+
+// wrong places what is wrong with a field where the field has its value.
+func (b *Bundle) wrong(name string, origins map[string]template.Origin, path []string, message string) Problem {
+	p := origins[schema.Join(path)].Problem
+	if p.File == "" {
+		p = b.templates.Place(name)
+	}
+	p.Message = fmt.Sprintf("templates.%s.api: %s", name, message)
+	return p
 }
 
 func (b *Bundle) faultProblem(name string, err error) []Problem {

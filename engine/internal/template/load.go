@@ -297,9 +297,7 @@ func (s *Set) addTemplates(pkg cue.Value, hold func(*Set, cue.Value) cue.Value, 
 		}
 		err := v.Validate()
 		if err == nil {
-			// A reference into another package that leads nowhere is incomplete, and no
-			// error, to CUE: with more files there might be something.
-			err = v.Err()
+			err = missingDefinition(v)
 		}
 		if err != nil {
 			ps = append(ps, s.words.problems(err)...)
@@ -308,6 +306,21 @@ func (s *Set) addTemplates(pkg cue.Value, hold func(*Set, cue.Value) cue.Value, 
 		s.templates[name], s.own[name] = v, own
 	}
 	return ps
+}
+
+// missingDefinition finds a reference to a definition that its package does not have. To CUE
+// that is incomplete, and no error: with more files there might be one.
+func missingDefinition(v cue.Value) error {
+	err := v.Err()
+	if err == nil {
+		return nil
+	}
+	for _, e := range errors.Errors(err) {
+		if strings.HasPrefix(message(e), "undefined field: #") {
+			return e
+		}
+	}
+	return nil
 }
 
 // collect lays the files of a bundle out as CUE wants them: the operator's
