@@ -68,7 +68,10 @@ func unasked(c *ast.Compiler, rule *ast.Rule) string {
 	path := rule.Ref().GroundPrefix().String()
 	message := fmt.Sprintf("nothing asks for %s, so the rule has no effect", path)
 	if near := schema.Nearest(path, questions); near != "" && near != path {
-		message += fmt.Sprintf("; did you mean %s?", near)
+		return message + fmt.Sprintf("; did you mean %s?", near)
+	}
+	if strings.HasPrefix(path, "data.cuegate.") {
+		message += "\n  the rules of a bundle add to: " + strings.Join(questions, ", ")
 	}
 	return message
 }

@@ -61,7 +61,11 @@ func YAMLMessage(err error) string {
 	for _, prefix := range []string{"error converting YAML to JSON: ", "yaml: ", "unmarshal errors:\n  "} {
 		msg = strings.TrimPrefix(msg, prefix)
 	}
-	return strings.Join(strings.Fields(msg), " ")
+	msg = strings.Join(strings.Fields(msg), " ")
+	if msg == "found character that cannot start any token" {
+		msg += "; where it is a tab: YAML is indented with spaces"
+	}
+	return msg
 }
 
 // Sort puts problems in the order of a reader: by file, line and column, each

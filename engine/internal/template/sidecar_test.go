@@ -200,9 +200,9 @@ func TestBrokenSidecarIsFound(t *testing.T) {
 		t.Fatal(err)
 	}
 	for text, want := range map[string]string{
-		`gateway: image: 7`:                          "conflicting values",
+		`gateway: image: 7`:                          "wants a text, not 7",
 		`pod: volumes: [{name: "x", emptyDirr: {}}]`: "",
-		`gateway: volumeMounts: "x"`:                 "conflicting values",
+		`gateway: volumeMounts: "x"`:                 `wants a list, not "x"`,
 	} {
 		_, problems := Load(own, sidecarFile(text, ""))
 		if len(problems) == 0 || !strings.Contains(fmt.Sprint(problems), want) {

@@ -190,6 +190,9 @@ var rewordings = []rewording{
 		case "None", "nil", "Null", "NULL":
 			return fmt.Sprintf("%s is no value of CUE; did you mean null?", name)
 		default:
+			if near := schema.Nearest(name, []string{"false", "null", "true"}); near != "" {
+				return fmt.Sprintf("%s is not defined here; did you mean %s?", name, near)
+			}
 			return fmt.Sprintf("%s is not defined here; a text needs quotes", name)
 		}
 	}},
