@@ -158,7 +158,7 @@ func TestVendoredSchemasAreNotRead(t *testing.T) {
 // A bundle may be nothing but constraints on objects, and is checked as strictly as any.
 func TestSchemaOfABundleIsChecked(t *testing.T) {
 	for text, want := range map[string]string{
-		"package schema\n#Ingress: {a: 1} & {a: 2}\n": "conflicting values 2 and 1",
+		"package schema\n#Ingress: {a: 1} & {a: 2}\n": "has two values that exclude each other, 2 and 1",
 		"package schema\n#Ingress: {\n":               "expected",
 		"package schema\n#Ingrss: {...}\n":            "did you mean #Ingress?",
 		"package schema\n#Ingress: {...}\n":           "",

@@ -16,18 +16,18 @@ const askedRules = `package cuegate
 
 import data.cuegate.guard
 
-decision := {"deny": guard.deny}
+decision := {"deny": guard.denied}
 
-verdict := {"deny": guard.deny}
+verdict := {"deny": guard.denied}
 `
 
 const testedRules = `package cuegate.guard
 
 # METADATA
 # title: No internal hosts
-deny contains "internal" if endswith(input.host, data.settings.suffix)
+denied contains "internal" if endswith(input.host, data.settings.suffix)
 
-deny contains "empty" if input.host == ""
+denied contains "empty" if input.host == ""
 `
 
 const helperRules = `package cuegate.testing
@@ -69,10 +69,10 @@ func TestTest(t *testing.T) {
 import data.cuegate.guard
 import data.cuegate.testing
 
-test_denied if "internal" in guard.deny with input as testing.host("a.internal")
+test_denied if "internal" in guard.denied with input as testing.host("a.internal")
 
 test_wrong if {
-	found := guard.deny with input as testing.host("example.com")
+	found := guard.denied with input as testing.host("example.com")
 	print("found", found)
 	found == {"internal"}
 }
@@ -107,8 +107,8 @@ todo_test_later if false
 	}
 	rules := r.List(u, false)
 	wantRules := []Rule{
-		{At: problem.Problem{File: "policies/guard/deny.rego", Line: 5, Column: 1}, Name: "cuegate.guard.deny", Title: "No internal hosts", Used: true},
-		{At: problem.Problem{File: "policies/guard/deny.rego", Line: 7, Column: 1}, Name: "cuegate.guard.deny"},
+		{At: problem.Problem{File: "policies/guard/deny.rego", Line: 5, Column: 1}, Name: "cuegate.guard.denied", Title: "No internal hosts", Used: true},
+		{At: problem.Problem{File: "policies/guard/deny.rego", Line: 7, Column: 1}, Name: "cuegate.guard.denied"},
 	}
 	if diff := cmp.Diff(wantRules, rules); diff != "" {
 		t.Errorf("rules (-want +got):\n%s", diff)
@@ -127,9 +127,9 @@ func TestTestsThatDoNotCompile(t *testing.T) {
 	for _, s := range []struct{ test, want string }{
 		{"test_x if time.now_ns() > 0", "time.now_ns does not exist here"},
 		{"test_x if http.send({}).status_code == 200", "http.send does not exist here"},
-		{"test_x if input.hots == 1", "undefined ref: input.hots"},
-		{"test_x if data.cuegate.guard.deny == set() with input.hots as \"a\"", "policies/guard/deny_test.rego:3:49: there is no fact input.hots; did you mean host?"},
-		{"test_x if data.cuegate.guard.deny == set() with input.of.kidn as 1", "there is no fact input.of.kidn; did you mean kind?"},
+		{"test_x if input.hots == 1", "there is no input.hots"},
+		{"test_x if data.cuegate.guard.denied == set() with input.hots as \"a\"", "policies/guard/deny_test.rego:3:51: there is no fact input.hots; did you mean host?"},
+		{"test_x if data.cuegate.guard.denied == set() with input.of.kidn as 1", "there is no fact input.of.kidn; did you mean kind?"},
 		{"test_x if ", "unexpected eof token"},
 	} {
 		_, ps := loadTested(t, "package cuegate.guard_test\n\n"+s.test+"\n").Test(t.Context(), nil, nil)
@@ -145,7 +145,7 @@ func TestOwnHelpers(t *testing.T) {
 
 host(name) := {"host": sprintf("%s.internal", [name])}
 
-test_own if "internal" in data.cuegate.guard.deny with input as host("a")
+test_own if "internal" in data.cuegate.guard.denied with input as host("a")
 `)
 	tests, ps := r.Test(t.Context(), nil, nil)
 	if len(ps) > 0 || len(tests) != 1 || len(tests[0].Failures) > 0 {
@@ -155,10 +155,10 @@ test_own if "internal" in data.cuegate.guard.deny with input as host("a")
 
 // A mutant loads although it leaves variables and rules behind that nothing reads.
 func TestMutated(t *testing.T) {
-	r := loadTested(t, "package cuegate.guard_test\n\ntest_denied if \"internal\" in data.cuegate.guard.deny with input as {\"host\": \"a.internal\"}\n")
+	r := loadTested(t, "package cuegate.guard_test\n\ntest_denied if \"internal\" in data.cuegate.guard.denied with input as {\"host\": \"a.internal\"}\n")
 	m, ps := r.Mutated(t.Context(), fstest.MapFS{
-		"guard/deny.rego":      {Data: []byte("package cuegate.guard\n\ndeny contains \"internal\" if {\n\tx := input.host\n\tfalse\n}\n\nunread(y) if true\n")},
-		"guard/deny_test.rego": {Data: []byte("package cuegate.guard_test\n\ntest_denied if \"internal\" in data.cuegate.guard.deny with input as {\"host\": \"a.internal\"}\n")},
+		"guard/deny.rego":      {Data: []byte("package cuegate.guard\n\ndenied contains \"internal\" if {\n\tx := input.host\n\tfalse\n}\n\nunread(y) if true\n")},
+		"guard/deny_test.rego": {Data: []byte("package cuegate.guard_test\n\ntest_denied if \"internal\" in data.cuegate.guard.denied with input as {\"host\": \"a.internal\"}\n")},
 	})
 	if len(ps) > 0 {
 		t.Fatal(ps)
