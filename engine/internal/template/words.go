@@ -315,6 +315,9 @@ func nearest(name string, names []string) string {
 
 // child is a field that a value has or may have.
 func child(v cue.Value, label string) cue.Value {
+	if !v.Exists() {
+		return v
+	}
 	if c := v.LookupPath(cue.MakePath(cue.Str(label))); c.Exists() {
 		return c
 	}
@@ -325,6 +328,9 @@ func child(v cue.Value, label string) cue.Value {
 }
 
 func fieldsOf(v cue.Value) []string {
+	if !v.Exists() {
+		return nil
+	}
 	var names []string
 	it, err := v.Fields(cue.Optional(true), cue.Definitions(true))
 	for err == nil && it.Next() {
@@ -344,6 +350,9 @@ var factPath = regexp.MustCompile(`\bin((?:\.\w+)+)`)
 // likely meant.
 func (w words) unknownFact(p problem.Problem) (unknown, near string) {
 	for _, m := range factPath.FindAllStringSubmatch(w.line(p), -1) {
+		if !w.contract.Exists() {
+			return "", ""
+		}
 		v, known := w.contract.LookupPath(cue.ParsePath("#In")), "in"
 		for _, label := range strings.Split(m[1], ".")[1:] {
 			next := child(v, label)
