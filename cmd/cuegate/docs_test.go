@@ -36,6 +36,7 @@ func TestDocs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	sessions := 0
 	for _, name := range names {
 		text, err := os.ReadFile(name)
 		if err != nil {
@@ -44,6 +45,7 @@ func TestDocs(t *testing.T) {
 		if !strings.Contains(string(text), "\n```console\n") {
 			continue
 		}
+		sessions++
 		t.Run(filepath.Base(name), func(t *testing.T) {
 			t.Parallel()
 			got, err := newTerminal(t, string(text)).document(string(text))
@@ -61,6 +63,9 @@ func TestDocs(t *testing.T) {
 				t.Fatal(err)
 			}
 		})
+	}
+	if sessions == 0 {
+		t.Error("no document shows a session")
 	}
 }
 
