@@ -354,7 +354,7 @@ func TestInjectWritesWhatItRead(t *testing.T) {
 					t.Errorf("the line %q is not there any more:\n%s", want, out)
 				}
 			}
-			if !bytes.Contains(out, []byte("cuegate.dev/sidecar")) && !bytes.Contains(out, []byte("targetPort: 8080")) {
+			if !bytes.Contains(out, []byte("cuegate.dev/sidecar")) && !bytes.Contains(out, []byte("targetPort: tyk-mesh")) {
 				t.Errorf("nothing was injected: %v\n%s", i.doc, out)
 			}
 			if json.Valid([]byte(c.in)) != json.Valid(out) && !bytes.Contains(out, []byte("\n---\n")) {
