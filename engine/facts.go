@@ -175,6 +175,7 @@ type draft struct {
 	around    Cluster
 	ingress   *networkingv1.Ingress // nil unless it is one
 	workload  *workload             // nil unless it is one
+	taken     []int                 // see takenPorts
 	injected  *injected             // what a workload lists as injected, or nil
 	created   time.Time
 	facts     Facts

@@ -339,6 +339,9 @@ func (d *draft) findPort(wanted string) (port int, problem string) {
 
 // takenPorts are the TCP ports of the app, sorted.
 func (d *draft) takenPorts() []int {
+	if d.taken != nil {
+		return d.taken
+	}
 	taken := []int{}
 	if p := d.facts.Workload.Port; p != 0 {
 		taken = append(taken, p)
@@ -352,7 +355,8 @@ func (d *draft) takenPorts() []int {
 		}
 	}
 	slices.Sort(taken)
-	return slices.Compact(taken)
+	d.taken = slices.Compact(taken)
+	return d.taken
 }
 
 // maxCallers bounds the groups that one workload lists: each is a definition.
