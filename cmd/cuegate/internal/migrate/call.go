@@ -11,6 +11,8 @@ import (
 	"text/template/parse"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/cuegate/cuegate/cmd/cuegate/internal/nearest"
 )
 
 // frame is what pipelines are evaluated in.
@@ -131,7 +133,7 @@ func (f *frame) fields(v *expr, names []string, at place) *expr {
 		known, ok := f.sources.vars[name]
 		if !ok {
 			known := slices.Sorted(maps.Keys(f.sources.vars))
-			if near := nearest(name, known); near != "" {
+			if near := nearest.Name(name, known); near != "" {
 				return bad(at, "the old controller had no variable .%s; did you mean .%s?", name, near)
 			}
 			return bad(at, "the old controller had no variable .%s", name)

@@ -15,6 +15,7 @@ import (
 	yaml "go.yaml.in/yaml/v3"
 	"golang.org/x/tools/txtar"
 
+	"github.com/cuegate/cuegate/cmd/cuegate/internal/nearest"
 	"github.com/cuegate/cuegate/engine"
 )
 
@@ -256,7 +257,7 @@ func (m *mover) others() {
 			hadCA = true
 			m.say(v, "needs nothing: the controller keeps the CA and the certificates of the mesh, or takes a CA of yours from the Secret cuegate-mesh-ca")
 		default:
-			near := nearest(v.key, oldKeys)
+			near := nearest.Name(v.key, oldKeys)
 			if near != "" {
 				near = fmt.Sprintf("; did you mean %s?", near)
 			}

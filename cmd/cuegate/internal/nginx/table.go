@@ -1,8 +1,11 @@
 package nginx
 
 import (
+	"maps"
 	"slices"
 	"strings"
+
+	"github.com/cuegate/cuegate/cmd/cuegate/internal/nearest"
 )
 
 // Prefix is that of the annotations of ingress-nginx.
@@ -88,7 +91,7 @@ func (t table) row(name string) Row {
 		return r
 	}
 	r := Row{Name: name, Outcome: Unsupported, Hidden: true, Note: "ingress-nginx has no such annotation."}
-	if near := t.nearest(name); near != "" {
+	if near := nearest.Name(name, slices.Sorted(maps.Keys(t))); near != "" {
 		r.Note += " The nearest is " + near + "."
 		if t[near].Closes {
 			r.Outcome, r.Accept, r.Closes = LeftOut, "unknown", true
@@ -96,41 +99,6 @@ func (t table) row(name string) Row {
 		}
 	}
 	return r
-}
-
-// nearest finds the known name with the fewest letters to change; "" where none is near.
-func (t table) nearest(name string) string {
-	best, bestAt := "", 1+max(2, len(name)/3)
-	for known := range t {
-		if d := distance(name, known); d < bestAt || d == bestAt && best != "" && known < best {
-			best, bestAt = known, d
-		}
-	}
-	return best
-}
-
-// distance counts the letters to insert, delete or replace to get from a to b.
-func distance(a, b string) int {
-	if len(a) > 128 {
-		return 1 << 20 // nobody's typing error
-	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(row[j+1]+1, row[j]+1, cost)
-		}
-	}
-	return row[len(b)]
 }
 
 // Acceptable gives the names of all differences that may be accepted.

@@ -1,9 +1,11 @@
-package migrate
+// Package nearest guesses what was meant by a name that is not known.
+package nearest
 
 import "strings"
 
-// nearest finds the name that is most likely meant, or "".
-func nearest(name string, names []string) string {
+// Name finds the one of the names that is most likely meant, the first of equals; "" where
+// none is near.
+func Name(name string, names []string) string {
 	best, bestAt := "", 1+max(2, len(name)/3)
 	for _, n := range names {
 		if strings.EqualFold(n, name) {
