@@ -187,6 +187,9 @@ func (d *draft) convert(t table, all *host) {
 	if v := d.in.apiVersion; v != "networking.k8s.io/v1" {
 		r.add(Entry{Name: "apiVersion", Value: v, Outcome: LeftOut, Note: "Servers of Kubernetes have networking.k8s.io/v1 since 1.19, and nothing else since 1.22. Convert the manifest first."})
 	}
+	for _, name := range d.in.ours() {
+		r.add(Entry{Name: name, Outcome: LeftOut, Note: "It is an annotation of Cuegate, in whose place another would be written. Is the Ingress migrated already? Else remove the annotation, and put what it says into what is written."})
+	}
 	for _, h := range d.in.hosts() {
 		if all.tls[h] {
 			d.shape.tlsHosts = append(d.shape.tlsHosts, h)

@@ -219,3 +219,18 @@ func items(n *yaml.Node, keys ...string) []*yaml.Node {
 	}
 	return nil
 }
+
+// ours are the annotations of Cuegate that say what a definition is like.
+func (in *ingress) ours() []string {
+	annotations := get(get(in.node, "metadata"), "annotations")
+	if annotations == nil {
+		return nil
+	}
+	var all []string
+	for _, name := range keys(annotations) {
+		if name == "cuegate.dev/template" || name == "cuegate.dev/override" || strings.Contains(name, "service.tyk.io") {
+			all = append(all, name)
+		}
+	}
+	return all
+}
