@@ -63,3 +63,61 @@ func TestReasonsAreDocumented(t *testing.T) {
 		}
 	}
 }
+
+// TestSecurityClaims looks whether each test exists that docs/security.md says holds a
+// claim.
+func TestSecurityClaims(t *testing.T) {
+	tests := map[string]bool{}
+	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		if name, is := strings.CutSuffix(d.Name(), ".txtar"); is {
+			tests[name] = true
+		}
+		if !strings.HasSuffix(path, "_test.go") {
+			return nil
+		}
+		text, err := os.ReadFile(path)
+		for _, m := range regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)\w+)\(`).FindAllStringSubmatch(string(text), -1) {
+			tests[m[1]] = true
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile("docs/security.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	claims := 0
+	held := false
+	for line := range strings.Lines(string(text)) {
+		cells := strings.Split(strings.TrimSpace(line), "|")
+		if len(cells) != 4 {
+			held = false
+			continue
+		}
+		if strings.TrimSpace(cells[2]) == "held by" {
+			held = true
+			continue
+		}
+		if !held || strings.HasPrefix(cells[1], "---") {
+			continue
+		}
+		claims++
+		names := regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(cells[2], -1)
+		if len(names) == 0 {
+			t.Errorf("no test holds: %s", cells[1])
+		}
+		for _, m := range names {
+			if !tests[m[1]] {
+				t.Errorf("there is no test %s, which is to hold: %s", m[1], cells[1])
+			}
+		}
+	}
+	if claims < 30 {
+		t.Errorf("only %d claims were found", claims)
+	}
+}

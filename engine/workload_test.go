@@ -615,6 +615,33 @@ func addOddWorkloads(f *testing.F) {
 	}
 }
 
+// The container that sets up interception may change the network of its pod, and no more.
+func TestInterceptionIsNotPrivileged(t *testing.T) {
+	after := settled(t, meshEngine(t, "", ""), corpus(t)["interception"], engine.Cluster{})
+	var w appsv1.Deployment
+	if err := json.Unmarshal(after.JSON, &w); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(w.Spec.Template.Spec.InitContainers); n != 2 {
+		t.Fatalf("%d init containers", n)
+	}
+	for _, c := range w.Spec.Template.Spec.InitContainers {
+		s := c.SecurityContext
+		if s == nil || s.Capabilities == nil || s.Privileged != nil && *s.Privileged || s.AllowPrivilegeEscalation == nil || *s.AllowPrivilegeEscalation ||
+			!slices.Equal(s.Capabilities.Drop, []corev1.Capability{"ALL"}) {
+			t.Errorf("%s may do more: %+v", c.Name, s)
+			continue
+		}
+		want := []corev1.Capability{"NET_ADMIN", "NET_RAW"}
+		if c.Name == "tyk-mesh" {
+			want = nil
+		}
+		if !slices.Equal(s.Capabilities.Add, want) {
+			t.Errorf("%s has the capabilities %v", c.Name, s.Capabilities.Add)
+		}
+	}
+}
+
 // FuzzWorkload: whatever is sent as a Deployment, the answer is one of those that there
 // are; a patch applies, and leaves nothing to be done.
 func FuzzWorkload(f *testing.F) {
