@@ -57,7 +57,7 @@ func TestRefused(t *testing.T) {
 		_, err := render(t, given)
 		if err == nil {
 			t.Errorf("%s is not refused", given)
-		} else if text := strings.ReplaceAll(err.Error(), ".", "/"); !strings.Contains(text, strings.ReplaceAll(strings.TrimPrefix(field, "/"), ".", "/")) {
+		} else if !strings.Contains(err.Error(), field) {
 			t.Errorf("%s: the refusal does not speak of %s: %v", given, field, err)
 		}
 	}
