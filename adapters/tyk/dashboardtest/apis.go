@@ -47,7 +47,7 @@ func (d *Dashboard) readAPI(r *http.Request) (api, *answer) {
 			return api{}, &a
 		}
 	}
-	sent.APIDefinition.set(fieldOrgID, d.config.OrgID)
+	sent.APIDefinition.set(fieldOrgID, caller(r).OrgID)
 	return api{def: sent.APIDefinition, owners: sent.UserOwners, groupOwners: sent.UserGroupOwners}, nil
 }
 

@@ -8,6 +8,9 @@
 //	S  tyk-docs, swagger/dashboard-swagger.yml of v5.13.0
 //	O  tyk-operator v0.17.1, pkg/client/dashboard and its samples
 //	Y  tyk-sync v1.4.3, clients/dashboard
+//	A  tyk-docs, swagger/5.13/dashboard-admin-swagger.yml
+//	B  tyk-k8s-bootstrap, tyk/organisation.go and tyk/user.go
+//	D  the pages of the documentation about users and the admin API, v5.6 and older
 //	G  what the open-source gateway does in the same place
 //	-  nothing: a guess
 //
@@ -57,9 +60,33 @@
 //	    for one with it (G). An expired one is taken here, and refused by G.
 //	18  A certificate of another organisation is 400, an unknown one 404 (S). DELETE
 //	    answers in lower case (S); the words are the gateway's (G).
-//	19  GET /api/users lists users with their org_id (Y); here there is one.
+//	19  GET /api/users lists the users of the caller's organisation with their org_id,
+//	    email_address, last_name and access_key (S, D, Y). The user of Config has no
+//	    name and no email address here.
 //	20  GET /hello needs no key, and says {"status":"pass"} and the version (-).
 //	21  An unknown path or method is answered as Go does (-).
+//	22  The header "admin-auth" carries the admin secret (A, B, D); another, or none, is
+//	    401 (A).
+//	23  GET /admin/organisations is {"organisations":[{"id","owner_name",...}],"pages"}
+//	    (A, B), null where there are none (-). POST answers with the id as Meta (A, B).
+//	    Two may have the same owner_name (-). A body that is no JSON is 403 (A).
+//	24  POST /admin/users answers 200 with the access key as Message, and the user as
+//	    Meta with id and access_key (A, B). Older ones have no Meta (scripts that read
+//	    the message and then list users): NoMeta. An email address that a user of the
+//	    organisation has is 403 (A, B). A user without an organisation is one of none
+//	    (D). An unknown organisation is 403 (-).
+//	25  GET /admin/users/{id} tells a user with the access key; an unknown id is 404 (A,
+//	    D).
+//	26  POST /api/users/{id}/actions/reset sets {"new_password"} (S, B, D); it needs no
+//	    current password (B). One that the user had before is refused (-, the
+//	    Dashboard keeps a history [A]), and one with fewer than 6 characters (S).
+//	27  PUT /api/users/{id}/actions/key/reset makes a new key, and answers without it
+//	    (S). The old one is refused at once (-).
+//	28  DELETE /api/users/{id} (D); an unknown id is 404 (-). A user cannot delete itself
+//	    (-).
+//	29  Definitions and certificates belong to the organisation of the key that made
+//	    them (13, 16), but all keys see all definitions here, which a Dashboard does
+//	    not let them.
 //
 // OAS definitions (/api/apis/oas), permissions, limits of rates, licences and
 // user groups are not part of it.
@@ -85,11 +112,14 @@ type Behaviour struct {
 	StrictFields bool
 	// ReturnsID: the answer to a new definition tells its api_id (4).
 	ReturnsID bool
+	// NoMeta: the answer to a new user tells the access key only (24).
+	NoMeta bool
 }
 
-// Names of headers, parameters and fields: 1, 12, 13, 14, 16.
+// Names of headers, parameters and fields: 1, 12, 13, 14, 16, 22.
 const (
 	keyHeader           = "authorization"
+	adminHeader         = "admin-auth"
 	pageParameter       = "p"
 	additionalParameter = "accept_additional_properties"
 	certificateField    = "cert"
@@ -99,7 +129,7 @@ const (
 	fieldOrgID = "org_id"
 )
 
-// Status codes, each named after the case: 1, 3, 6, 9, 10, 12, 16, 17, 18.
+// Status codes, each named after the case: 1, 3, 6, 9, 10, 12, 16, 17, 18, 22 to 28.
 const (
 	statusNotAuthorised      = http.StatusUnauthorized
 	statusMalformed          = http.StatusBadRequest
@@ -114,6 +144,11 @@ const (
 	statusCertificateRefused = http.StatusNotFound
 	statusForeignCertificate = http.StatusBadRequest
 	statusUnknownCertificate = http.StatusNotFound
+	statusAdminMalformed     = http.StatusForbidden
+	statusEmailTaken         = http.StatusForbidden
+	statusUnknownUser        = http.StatusNotFound
+	statusBadPassword        = http.StatusBadRequest
+	statusOwnUser            = http.StatusForbidden
 	statusFault              = http.StatusInternalServerError
 )
 
@@ -135,6 +170,16 @@ const (
 	messageUpdateUnknown = "API definition does not exist"
 	messageNoAPIs        = "Could not retrieve APIs."
 	messageFault         = "Failed to save new org object to DB."
+
+	messageOrganisationCreated = "Org created"
+	messageAdminMalformed      = "Request body malformed"
+	messageEmailTaken          = "User email already exists for this Org"
+	messageUnknownUser         = "Could not retrieve user detail"
+	messagePasswordSet         = "User password updated"
+	messageBadPassword         = "The password is not allowed"
+	messageKeyRenewed          = "User session renewed"
+	messageUserDeleted         = "User deleted"
+	messageOwnUser             = "You cannot delete yourself"
 
 	messageCertificateAdded       = "Certificate added."
 	messageCertificateRemoved     = "removed"
@@ -166,12 +211,6 @@ func created(number int) string {
 // hello answers 20.
 func (d *Dashboard) hello(*state, *http.Request) answer {
 	return answer{http.StatusOK, map[string]string{"status": "pass", "version": "v5.13.0"}}
-}
-
-// listUsers answers 19.
-func (d *Dashboard) listUsers(*state, *http.Request) answer {
-	user := map[string]any{fieldID: "64f0c0de00000000000000ff", fieldOrgID: d.config.OrgID, "active": true}
-	return answer{http.StatusOK, map[string]any{"users": []any{user}, "pages": 1}}
 }
 
 // unknownFields names the fields of a definition that the schema does not know, in

@@ -57,7 +57,7 @@ func (d *Dashboard) createCertificate(s *state, r *http.Request) answer {
 	if refusal != "" {
 		return failure(statusCertificateRefused, messageCertificateRefused+refusal)
 	}
-	c := describe(leaf, private, d.config.OrgID)
+	c := describe(leaf, private, caller(r).OrgID)
 	if s.certificate(c.ID) != nil {
 		return failure(statusCertificateRefused, messageCertificateRefused+taken(c.ID))
 	}
@@ -79,7 +79,7 @@ func (d *Dashboard) listCertificates(s *state, r *http.Request) answer {
 
 func (d *Dashboard) getCertificate(s *state, r *http.Request) answer {
 	id := r.PathValue("id")
-	if !d.owns(id) {
+	if !owns(r, id) {
 		return failure(statusForeignCertificate, messageForeignCertificate)
 	}
 	c := s.certificate(id)
@@ -91,7 +91,7 @@ func (d *Dashboard) getCertificate(s *state, r *http.Request) answer {
 
 func (d *Dashboard) deleteCertificate(s *state, r *http.Request) answer {
 	id := r.PathValue("id")
-	if !d.owns(id) {
+	if !owns(r, id) {
 		return failure(statusForeignCertificate, messageForeignCertificate)
 	}
 	c := s.certificate(id)
@@ -103,7 +103,7 @@ func (d *Dashboard) deleteCertificate(s *state, r *http.Request) answer {
 }
 
 // owns tells whether a certificate with this id is one of the user's organisation.
-func (d *Dashboard) owns(id string) bool { return strings.HasPrefix(id, d.config.OrgID) }
+func owns(r *http.Request, id string) bool { return strings.HasPrefix(id, caller(r).OrgID) }
 
 func describe(leaf *x509.Certificate, private bool, org string) *certificate {
 	sum := sha256.Sum256(leaf.Raw)

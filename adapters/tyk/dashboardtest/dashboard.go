@@ -13,10 +13,13 @@ import (
 
 // Config says whom the Dashboard serves and how it behaves.
 type Config struct {
-	// Key is the API access key of the user, as it stands in the header.
+	// Key is the API access key of the user, as it stands in the header. Where it is
+	// empty there is no user, until somebody makes one.
 	Key string
 	// OrgID is the organisation of the user, and of all that the user makes.
 	OrgID string
+	// AdminSecret opens the admin API. Where it is empty, nothing does.
+	AdminSecret string
 	// Version are the differences between the versions of the Dashboard.
 	Version Behaviour
 }
@@ -48,8 +51,20 @@ func New(c Config) *Dashboard {
 		"GET /api/certs/{id}":    d.getCertificate,
 		"DELETE /api/certs/{id}": d.deleteCertificate,
 		"GET /api/users":         d.listUsers,
+		"DELETE /api/users/{id}": d.deleteUser,
+
+		"POST /api/users/{id}/actions/reset":    d.setPassword,
+		"PUT /api/users/{id}/actions/key/reset": d.renewKey,
 	} {
 		d.route(pattern, d.authorised(e))
+	}
+	for pattern, e := range map[string]endpoint{
+		"GET /admin/organisations":  d.listOrganisations,
+		"POST /admin/organisations": d.createOrganisation,
+		"POST /admin/users":         d.createUser,
+		"GET /admin/users/{id}":     d.getUser,
+	} {
+		d.route(pattern, d.forAdmin(e))
 	}
 	return d
 }
@@ -63,13 +78,14 @@ func (d *Dashboard) route(pattern string, e endpoint) {
 	d.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { d.serve(w, r, e) })
 }
 
-// authorised lets an endpoint answer only those who show the key.
+// authorised lets an endpoint answer only those who show the key of a user.
 func (d *Dashboard) authorised(e endpoint) endpoint {
 	return func(s *state, r *http.Request) answer {
-		if r.Header.Get(keyHeader) != d.config.Key {
+		u := d.userOf(s, r.Header.Get(keyHeader))
+		if u == nil {
 			return failure(statusNotAuthorised, messageNotAuthorised)
 		}
-		return e(s, r)
+		return e(s, r.WithContext(context.WithValue(r.Context(), callerKey{}, u)))
 	}
 }
 
@@ -121,7 +137,7 @@ func (d *Dashboard) do(e endpoint, r *http.Request, lost bool) answer {
 	}
 	forgotten := d.state.clone()
 	a := e(&forgotten, r)
-	d.state.made = forgotten.made
+	d.state.made, d.state.people, d.state.keys = forgotten.made, forgotten.people, forgotten.keys
 	return a
 }
 
@@ -200,11 +216,12 @@ func (d *Dashboard) Remove(id string) bool {
 	return true
 }
 
-// Lose empties the database: definitions and certificates.
+// Lose empties the database: definitions, certificates, organisations and users, but
+// for the user of the Config.
 func (d *Dashboard) Lose() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.state = state{made: d.state.made}
+	d.state = state{made: d.state.made, people: d.state.people, keys: d.state.keys}
 }
 
 // SetFaults changes what goes wrong from now on, and rolls the dice anew from the

@@ -16,6 +16,11 @@ type state struct {
 	apis         []*api // oldest first
 	certificates []*certificate
 	made         int // how many definitions were ever made
+
+	organisations []Organisation
+	users         []*User
+	people        int // how many organisations and users were ever made
+	keys          int // how many access keys
 }
 
 // An api is a row of the database.
@@ -28,7 +33,10 @@ type api struct {
 }
 
 func (s *state) clone() state {
-	return state{slices.Clone(s.apis), slices.Clone(s.certificates), s.made}
+	c := *s
+	c.apis, c.certificates = slices.Clone(s.apis), slices.Clone(s.certificates)
+	c.organisations, c.users = slices.Clone(s.organisations), slices.Clone(s.users)
+	return c
 }
 
 // add gives the definition an id in the database, and an api_id if it has none.
