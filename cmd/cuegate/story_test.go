@@ -17,6 +17,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/tidwall/sjson"
 
+	"github.com/cuegate/cuegate/adapters/tyk/dashboardtest"
 	"github.com/cuegate/cuegate/adapters/tyk/embedded"
 )
 
@@ -33,6 +34,10 @@ func TestMain(m *testing.M) {
 // TestStories runs the stories. Beside the usual commands there are
 //
 //	gateway [domains-off]   starts a gateway; its URL is $GATEWAY, its secret is set
+//	dashboard [ORGANISATION [FILE]]
+//	                        starts a Dashboard that nobody has bootstrapped; its URL is
+//	                        $DASHBOARD, its admin secret is set. With an organisation,
+//	                        that is there, and with a file a user, whose key is in it
 //	plant FILE              writes a definition behind everybody's back, and restarts
 //	edit ID PATH JSON       changes one, and restarts
 //	get HOST PATH           requests a path, and gives status and body as its output
@@ -52,6 +57,8 @@ func TestStories(t *testing.T) {
 			"plant":   plant,
 			"edit":    edit,
 			"get":     get,
+
+			"dashboard": startDashboard,
 
 			"targets":    targetsFile,
 			"identities": identities,
@@ -82,6 +89,20 @@ func startGateway(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Setenv("GATEWAY", server.URL)
 	ts.Setenv("CUEGATE_SECRET", storySecret)
 	gateways.Store(server.URL, g)
+}
+
+func startDashboard(ts *testscript.TestScript, _ bool, args []string) {
+	d := dashboardtest.New(dashboardtest.Config{AdminSecret: storySecret})
+	if len(args) > 0 {
+		org := d.AddOrganisation(args[0])
+		if len(args) > 1 {
+			ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(d.AddUser(org, "ann@example.com").Key+"\n"), 0o600))
+		}
+	}
+	server := httptest.NewServer(d)
+	ts.Defer(server.Close)
+	ts.Setenv("DASHBOARD", server.URL)
+	ts.Setenv("CUEGATE_ADMIN_SECRET", storySecret)
 }
 
 func plant(ts *testscript.TestScript, _ bool, args []string) {
