@@ -20,8 +20,8 @@ const testAdminSecret = "admin-s3cret"
 type site struct {
 	*dashboardtest.Dashboard
 	*httptest.Server
-	// around sees every request before the Dashboard does.
-	around func(http.Handler) http.Handler
+	// around sees every request before the Dashboard does, where there is one.
+	around atomic.Pointer[func(http.Handler) http.Handler]
 	kept   map[string]string
 	// saves counts; saveFails tells whether the n-th, from 1, fails.
 	saves     int
@@ -35,16 +35,22 @@ func newSite(t testing.TB, b dashboardtest.Behaviour) *site {
 	t.Helper()
 	s := &site{
 		Dashboard: dashboardtest.New(dashboardtest.Config{AdminSecret: testAdminSecret, Version: b}),
-		around:    func(h http.Handler) http.Handler { return h },
 		saveFails: func(int) bool { return false },
 	}
-	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		s.around(s.Dashboard).ServeHTTP(w, r)
+	s.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var h http.Handler = s.Dashboard
+		if around := s.around.Load(); around != nil {
+			h = (*around)(h)
+		}
+		h.ServeHTTP(w, r)
 	}))
 	s.Config.ErrorLog = discardLog
+	s.Start()
 	t.Cleanup(s.Server.Close)
 	return s
 }
+
+func (s *site) surround(f func(http.Handler) http.Handler) { s.around.Store(&f) }
 
 var errFull = errors.New("no room to save")
 
@@ -220,12 +226,12 @@ func (s *site) broken(t *testing.T, wrap func(http.Handler) http.Handler, n, aga
 	t.Helper()
 	fail := func(n int32) *atomic.Int32 {
 		var count atomic.Int32
-		s.around = func(h http.Handler) http.Handler {
+		s.surround(func(h http.Handler) http.Handler {
 			if count.Add(1) == n {
 				return wrap(h)
 			}
 			return h
-		}
+		})
 		return &count
 	}
 	count := fail(n)
@@ -393,15 +399,15 @@ func TestBootstrapRefuses(t *testing.T) {
 		},
 		"what is no Dashboard": {
 			before: func(s *site) {
-				s.around = func(http.Handler) http.Handler {
+				s.surround(func(http.Handler) http.Handler {
 					return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"status":"pass"}`) })
-				}
+				})
 			},
 			want: "this is no Tyk Dashboard",
 		},
 		"a Dashboard that repeats what it is sent": {
 			before: func(s *site) {
-				s.around = func(h http.Handler) http.Handler {
+				s.surround(func(h http.Handler) http.Handler {
 					return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 						if !strings.HasSuffix(r.URL.Path, "/actions/reset") {
 							h.ServeHTTP(w, r)
@@ -412,7 +418,7 @@ func TestBootstrapRefuses(t *testing.T) {
 						w.WriteHeader(http.StatusBadRequest)
 						fmt.Fprintf(w, "weak: %s for %s", body[:n], r.Header.Get("Authorization"))
 					})
-				}
+				})
 			},
 			want: "setting the password of admin@cuegate.local: POST",
 		},
@@ -534,7 +540,7 @@ func TestBootstrapRenewsTheKey(t *testing.T) {
 func TestBootstrapWithoutAList(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, dashboardtest.Behaviour{})
-	s.around = func(h http.Handler) http.Handler {
+	s.surround(func(h http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.Method == http.MethodGet && r.URL.Path == "/admin/organisations" && len(s.Organisations()) == 0 {
 				w.WriteHeader(http.StatusNotFound)
@@ -543,7 +549,7 @@ func TestBootstrapWithoutAList(t *testing.T) {
 			}
 			h.ServeHTTP(w, r)
 		})
-	}
+	})
 	got, err := s.run(t, nil)
 	if err != nil {
 		t.Fatal(err)
