@@ -45,6 +45,7 @@ var exports = []exported{
 	{name: "statefulset", pkg: schemaPackage, definition: "#StatefulSet", own: true, doc: "A StatefulSet, with the annotations that Cuegate reads."},
 	{name: "daemonset", pkg: schemaPackage, definition: "#DaemonSet", own: true, doc: "A DaemonSet, with the annotations that Cuegate reads."},
 	{name: "settings", pkg: schemaPackage, definition: "#Settings", doc: "policies/data.yaml of a bundle: what differs from the settings that are built in.", change: asData},
+	{name: "config", pkg: schemaPackage, definition: "#Config", doc: "cuegate.yaml, the configuration file of the program."},
 	{name: "facts", pkg: schemaPackage, definition: "#Facts", doc: "The facts of one object: the input of policies."},
 }
 
