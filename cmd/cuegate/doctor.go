@@ -25,7 +25,7 @@ It exits with 1 when something is bad.`,
 			if output != "text" && output != "json" {
 				return fmt.Errorf("unknown output %q: it is text or json", output)
 			}
-			c, err := readConfig(configFile)
+			c, err := (&input{config: configFile}).readConfig()
 			if err != nil {
 				return err
 			}

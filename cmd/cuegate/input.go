@@ -25,7 +25,12 @@ type input struct {
 	bundle        string
 	config        string
 	meshNamespace string
-	namespace     string
+	clusterID     string
+	orgID         string
+	plainPaths    bool
+	// given tells which of the flags for these were given; it may be nil.
+	given     func(flag string) bool
+	namespace string
 	// keep keeps the text of the files.
 	keep bool
 }
@@ -36,15 +41,22 @@ func (in *input) flags(cmd *cobra.Command) {
 	f.StringVar(&in.bundle, "bundle", "", "folder of a bundle: templates, policies")
 	f.StringVar(&in.config, "config", "", "configuration file: clusterID, orgID, plainPaths, meshNamespace")
 	f.StringVarP(&in.namespace, "namespace", "n", "", "namespace of objects that name none (default default)")
-	in.meshFlag(cmd, "(default "+defaultMeshNamespace+")")
+	in.engineFlags(cmd, "(default "+defaultMeshNamespace+")")
 	_ = cmd.MarkFlagRequired("file")
 	_ = cmd.MarkFlagDirname("bundle")
 	_ = cmd.MarkFlagFilename("config", "yaml", "yml", "json")
 	_ = cmd.MarkFlagFilename("file", "yaml", "yml", "json")
 }
 
-func (in *input) meshFlag(cmd *cobra.Command, otherwise string) {
-	cmd.Flags().StringVar(&in.meshNamespace, "mesh-namespace", "", "namespace of the certificates of the mesh "+otherwise)
+// engineFlags are those for what the engine has to know. otherwise tells of the namespace of
+// the mesh without a flag.
+func (in *input) engineFlags(cmd *cobra.Command, otherwise string) {
+	f := cmd.Flags()
+	in.given = f.Changed
+	f.StringVar(&in.clusterID, "cluster-id", "default", "tells the definitions of one cluster from those of another on one gateway")
+	f.StringVar(&in.orgID, "org-id", "default", "organisation in Tyk")
+	f.BoolVar(&in.plainPaths, "plain-paths", false, "write plain listen paths, for gateways with strict routes")
+	f.StringVar(&in.meshNamespace, "mesh-namespace", "", "namespace of the certificates of the mesh "+otherwise)
 }
 
 // loaded is everything that decisions are made from.

@@ -96,6 +96,9 @@ func (r *running) follow(ctx context.Context, logs io.Writer) error {
 		return err
 	}
 	klog.SetSlogLogger(log) // what client-go says goes into the one log
+	if note := oldVariables(os.Environ()); note != "" {
+		log.Warn(note)
+	}
 	c, err := r.source.in.readConfig()
 	if err != nil {
 		return err

@@ -79,8 +79,9 @@ run the same engine offline that the controller runs in the cluster.`,
 			return cmd.Help()
 		},
 	}
+	running := newRun()
 	cmd.AddCommand(
-		newRun(),
+		running,
 		newApply(),
 		newDiff(),
 		newRoute(),
@@ -96,7 +97,9 @@ run the same engine offline that the controller runs in the cluster.`,
 		newTest(),
 		newInit(),
 		newSchema(),
+		newConfig(),
 		newVersion(),
 	)
+	configure(cmd, running.Flags())
 	return cmd
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/cuegate/cuegate/adapters/tyk"
 	"github.com/cuegate/cuegate/engine"
@@ -52,7 +53,11 @@ stays.
 With --source kubernetes it watches a cluster instead, tells the authors of Ingresses
 in Events and annotations what became of them, and serves health and metrics. With
 --mesh it looks after workloads too that ask for a sidecar, and with --webhook it brings
-the sidecars in. Of several replicas one pushes and tells; all of them serve the webhook.`,
+the sidecars in. Of several replicas one pushes and tells; all of them serve the webhook.
+
+Every flag may be a key of the file --config instead, or an environment variable:
+watchNamespace or CUEGATE_WATCH_NAMESPACE for --watch-namespace. A flag counts before a
+variable, and that before the file; "cuegate config print" shows what comes out.`,
 		Example: `  cuegate run
   cuegate run --source manifests --gateway http://localhost:9696 --secret-file secret
   cuegate run --source kubernetes --gateway-service cuegate/gateways:9696
@@ -60,26 +65,32 @@ the sidecars in. Of several replicas one pushes and tells; all of them serve the
   cuegate run --source kubernetes --dashboard https://dashboard.tyk:3000 --mesh --webhook :9443`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if slices.Equal(r.source.in.files, []string{kubernetesSource}) {
-				if err := r.cluster.mesh.check(cmd.Flags().Changed); err != nil {
-					return err
-				}
+			if err := checkVariables(cmd.Flags(), os.Environ()); err != nil {
+				return err
+			}
+			if err := r.check(cmd.Flags()); err != nil {
+				return err
+			}
+			if r.inCluster() {
 				return r.follow(cmd.Context(), cmd.ErrOrStderr())
 			}
-			for _, name := range clusterOnly {
-				if cmd.Flags().Changed(name) {
-					return fmt.Errorf("--%s needs --source %s", name, kubernetesSource)
-				}
-			}
 			r.out = newReporter(cmd.ErrOrStderr())
+			if note := oldVariables(os.Environ()); note != "" {
+				r.out.line("%s", note)
+			}
 			return r.run(cmd.Context())
 		},
 	}
+	r.flags(cmd)
+	return cmd
+}
+
+func (r *running) flags(cmd *cobra.Command) {
 	s := cmd.Flags()
 	s.StringArrayVar(&r.source.in.files, "source", nil, "folder or file of manifests, watched; may be given several times (default "+exampleSource+"); or "+kubernetesSource+", a cluster")
 	s.StringVar(&r.source.in.bundle, "bundle", "", "folder of a bundle, watched: templates, policies")
-	s.StringVar(&r.source.in.config, "config", "", "configuration file: clusterID, orgID, plainPaths, meshNamespace, targets")
-	r.source.in.meshFlag(cmd, "(default the controller's own in a cluster, "+defaultMeshNamespace+" elsewhere)")
+	s.StringVar(&r.source.in.config, "config", "", "configuration file, cuegate.yaml: every flag as a key (watchNamespace for --watch-namespace), and targets")
+	r.source.in.engineFlags(cmd, "(default the controller's own in a cluster, "+defaultMeshNamespace+" elsewhere)")
 	s.StringVar(&r.listen, "listen", "127.0.0.1:8080", "where the embedded gateway listens")
 	s.StringVar(&r.listenTLS, "listen-tls", "", "where the embedded gateway listens for TLS, such as 127.0.0.1:8443")
 	s.DurationVar(&r.targets.driftInterval, "drift-interval", 5*time.Minute, "how often the definitions of a gateway are compared with what they should be")
@@ -88,7 +99,24 @@ the sidecars in. Of several replicas one pushes and tells; all of them serve the
 	_ = cmd.MarkFlagDirname("source")
 	_ = cmd.MarkFlagDirname("bundle")
 	_ = cmd.MarkFlagFilename("config", "yaml", "yml", "json")
-	return cmd
+}
+
+// inCluster tells whether a cluster is watched.
+func (r *running) inCluster() bool {
+	return slices.Equal(r.source.in.files, []string{kubernetesSource})
+}
+
+// check says which flag means nothing as the others are.
+func (r *running) check(flags *pflag.FlagSet) error {
+	if r.inCluster() {
+		return r.cluster.mesh.check(flags.Changed)
+	}
+	for _, name := range clusterOnly {
+		if flags.Changed(name) {
+			return fmt.Errorf("--%s needs --source %s", name, kubernetesSource)
+		}
+	}
+	return nil
 }
 
 func (r *running) run(ctx context.Context) error {

@@ -110,7 +110,7 @@ a secret are told as warnings.`,
 	f := cmd.Flags()
 	f.StringVar(&in.bundle, "bundle", "", "folder of a bundle, which says what Ingresses in the cluster are ours")
 	f.StringVar(&in.config, "config", "", "configuration file: clusterID, orgID, plainPaths, meshNamespace")
-	in.meshFlag(cmd, "(default "+defaultMeshNamespace+")")
+	in.engineFlags(cmd, "(default "+defaultMeshNamespace+")")
 	f.StringVarP(&output, "output", "o", "yaml", "yaml or json")
 	f.BoolVar(&timed, "time", false, "write down when it was taken; without it the same cluster gives the same file")
 	_ = cmd.MarkFlagDirname("bundle")
