@@ -185,6 +185,9 @@ var serviceLink = regexp.MustCompile(`_SERVICE_(HOST|PORT)(_[A-Z0-9_]+)?$|_PORT(
 // misspelt. environment is a list of NAME=VALUE.
 func checkVariables(run *pflag.FlagSet, environment []string) error {
 	known := []string{secretVariables[0]}
+	for _, names := range fileNames { // people export the whole file that bootstrap writes
+		known = append(known, names[0])
+	}
 	run.VisitAll(func(f *pflag.Flag) { known = append(known, variableOf(f.Name)) })
 	for _, pair := range environment {
 		name, value, _ := strings.Cut(pair, "=")
