@@ -15,12 +15,10 @@ func Config(builtin fs.FS) (*schema.Schema, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, inst := range instances(files, []string{schemaPackage}) {
-		if inst.Err != nil {
-			return nil, inst.Err
-		}
-		pkg := cuecontext.New().BuildInstance(inst)
-		return schema.Compile(pkg.LookupPath(cue.ParsePath("#Config")), "the configuration")
+	inst := instances(files, []string{schemaPackage})[0]
+	if inst.Err != nil {
+		return nil, inst.Err
 	}
-	return nil, fs.ErrNotExist
+	pkg := cuecontext.New().BuildInstance(inst)
+	return schema.Compile(pkg.LookupPath(cue.ParsePath("#Config")), "the configuration")
 }
