@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -85,7 +87,7 @@ func (f *targetFlags) target(u string, mode tyk.Mode) targetConfig {
 func (t targetConfig) settings(orgID string, timeout time.Duration) (tyk.Settings, error) {
 	secret, err := readSecret(t.SecretFile)
 	if err != nil {
-		return tyk.Settings{}, fmt.Errorf("target %s: %w", t.URL, err)
+		return tyk.Settings{}, fmt.Errorf("target %s: %w", t.shown(), err)
 	}
 	s := tyk.Settings{
 		Name: t.Name, URL: t.URL, Secret: secret, OrgID: orgID, Mode: tyk.Mode(t.Mode), Tags: t.Tags,
@@ -93,10 +95,19 @@ func (t targetConfig) settings(orgID string, timeout time.Duration) (tyk.Setting
 	}
 	if t.CAFile != "" {
 		if s.CA, err = os.ReadFile(t.CAFile); err != nil {
-			return s, fmt.Errorf("target %s: %w", t.URL, err)
+			return s, fmt.Errorf("target %s: %w", t.shown(), err)
 		}
 	}
 	return s, nil
+}
+
+// shown names the target in errors: a URL may hold a password.
+func (t targetConfig) shown() string {
+	u, err := url.Parse(t.URL)
+	if err != nil {
+		return cmp.Or(t.Name, "with a URL that is none")
+	}
+	return u.Redacted()
 }
 
 // readSecret reads a file, or the environment. A secret is never a flag's value: those
