@@ -121,11 +121,17 @@ func convert(files []File, o Options, refused map[string][]string) *Migration {
 	for _, i := range in.ingresses {
 		r := &Migrated{Object: i.String(), Source: i.source, Entries: []Entry{}}
 		if !i.isOf(in, o) {
-			if len(i.annotations) > 0 {
+			switch {
+			case i.class == "":
+				r.add(Entry{Name: "spec.ingressClassName", Outcome: LeftOut,
+					Note: "It names no class, and among the manifests no IngressClass of ingress-nginx is the default one. Where ingress-nginx served it, give that IngressClass, or write the class into the Ingress."})
+			case len(i.annotations) > 0:
 				r.add(Entry{Name: "spec.ingressClassName", Value: i.class, Outcome: LeftOut,
 					Note: "The class is none of ingress-nginx, as far as the manifests tell: name it with --from, or give its IngressClass."})
-				m.Ingresses = append(m.Ingresses, r)
+			default:
+				continue // another controller's
 			}
+			m.Ingresses = append(m.Ingresses, r)
 			continue
 		}
 		d := &draft{in: i, global: g, options: o, overrides: map[string]any{}, shape: g.shape, result: r}

@@ -12,8 +12,8 @@ import (
 // A protected Ingress that is left out is not served; but its requests may still be:
 // by another Ingress, whose shorter path, wildcard host or default backend matches them
 // too, and which asks nobody for a password. On ingress-nginx the protected one had taken
-// them. So whoever would take such requests is left out as well.
-
+// them. So whoever would take such requests is left out as well, and then whoever would
+// take the requests of that one, if it was protected too.
 //
 // The same holds in the small for one that is served with TLS only: on a port without TLS
 // its requests are left to others; and for regular expressions of one length, between which
@@ -21,6 +21,23 @@ import (
 
 // coverUp leaves out whoever would take requests of what was protected.
 func coverUp(drafts []*draft, all *host) {
+	for left := -1; left != leftOut(drafts); {
+		left = leftOut(drafts)
+		coverUpOnce(drafts, all)
+	}
+}
+
+func leftOut(drafts []*draft) int {
+	n := 0
+	for _, d := range drafts {
+		if d.result.Outcome == LeftOut {
+			n++
+		}
+	}
+	return n
+}
+
+func coverUpOnce(drafts []*draft, all *host) {
 	for _, x := range drafts {
 		if !x.protected {
 			continue

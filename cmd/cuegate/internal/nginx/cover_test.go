@@ -39,6 +39,26 @@ func TestNobodyTakesWhatWasProtected(t *testing.T) {
 	}
 }
 
+// TestNobodyTakesWhatWasTaken: who is left out because it would take requests of what was
+// protected may be protected itself, whatever the order.
+func TestNobodyTakesWhatWasTaken(t *testing.T) {
+	second := strings.Replace(manifest("second", "a.example.com", "/admin", "denylist-source-range", "10.0.0.1"), "rules: [",
+		"rules: [{host: b.example.com, http: {paths: [{path: /, pathType: Prefix, backend: {service: {name: svc, port: {number: 80}}}}]}}, ", 1)
+	open := manifest("open", "b.example.com", "/")
+	closed := manifest("closed", "a.example.com", "/admin/keys", "auth-url", "http://auth/")
+	for i, files := range [][]string{{second, open, closed}, {closed, second, open}, {open, closed, second}} {
+		all := converted(Options{Accept: []string{"client-ip"}}, files...).Ingresses
+		if len(all) != 3 {
+			t.Fatalf("%d: %d Ingresses", i, len(all))
+		}
+		for _, x := range all {
+			if x.Outcome != LeftOut {
+				t.Errorf("%d: %s is %s: %+v", i, x.Object, x.Outcome, x.Entries)
+			}
+		}
+	}
+}
+
 // TestNobodyTakesWhatIsProtected: the protected one is migrated, and another one might still
 // get its requests.
 func TestNobodyTakesWhatIsProtected(t *testing.T) {
