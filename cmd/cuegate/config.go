@@ -63,6 +63,11 @@ func readConfig(name string) (config, error) {
 	if err != nil {
 		return c, err
 	}
+	return c, c.take(f)
+}
+
+// take takes over what a file says.
+func (c *config) take(f *configFile) error {
 	for key, text := range map[string]*string{"clusterID": &c.ClusterID, "orgID": &c.OrgID, "meshNamespace": &c.MeshNamespace} {
 		if v, ok := f.values[key]; ok {
 			*text, c.from[key] = fmt.Sprint(v), f.at(key)
@@ -78,10 +83,10 @@ func readConfig(name string) (config, error) {
 			err = json.Unmarshal(data, &c.Targets)
 		}
 		if err != nil {
-			return c, fmt.Errorf("%s: targets: %w", f.at("targets"), err)
+			return fmt.Errorf("%s: targets: %w", f.at("targets"), err)
 		}
 	}
-	return c, nil
+	return nil
 }
 
 // readConfig is what the file, the environment and the flags say; flags have precedence,
@@ -118,8 +123,12 @@ func (in *input) readConfig() (config, error) {
 	if given("plain-paths") {
 		c.PlainPaths, c.from["plainPaths"] = in.plainPaths, "--plain-paths"
 	}
+	return c, c.check()
+}
+
+func (c config) check() error {
 	if c.MeshNamespace != "" && len(validation.IsDNS1123Label(c.MeshNamespace)) > 0 {
-		return c, fmt.Errorf("no namespace can be called %q, as that of the mesh is to be", c.MeshNamespace)
+		return fmt.Errorf("no namespace can be called %q, as that of the mesh is to be", c.MeshNamespace)
 	}
-	return c, nil
+	return nil
 }

@@ -10,12 +10,9 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/spf13/cobra"
-	"k8s.io/apimachinery/pkg/util/validation"
-	"sigs.k8s.io/yaml"
-
 	"github.com/cuegate/cuegate/cmd/cuegate/internal/bundletest"
 	"github.com/cuegate/cuegate/engine"
+	"github.com/spf13/cobra"
 )
 
 // ask loads the files of a story.
@@ -25,11 +22,15 @@ func ask(_ context.Context, b *engine.Bundle, s *bundletest.Story) (bundletest.A
 		return nil, err
 	}
 	if s.Config != nil {
-		if err := yaml.UnmarshalStrict(s.Config, &c); err != nil {
-			return nil, fmt.Errorf("config.yaml: %s", strings.TrimPrefix(err.Error(), "error unmarshaling JSON: while decoding JSON: json: "))
+		f, err := parseConfigFile("config.yaml", s.Config)
+		if err == nil {
+			err = c.take(f)
 		}
-		if c.MeshNamespace != "" && len(validation.IsDNS1123Label(c.MeshNamespace)) > 0 {
-			return nil, fmt.Errorf("config.yaml: no namespace can be called %q", c.MeshNamespace)
+		if err == nil {
+			err = c.check()
+		}
+		if err != nil {
+			return nil, err
 		}
 	}
 	l := &loaded{config: c, bundle: b, engine: engine.New(b, c.engine())}
