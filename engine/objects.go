@@ -58,7 +58,7 @@ func objectReason(f template.ObjectFault) Reason {
 func shorten(s string) string {
 	const most = 400
 	if len(s) > most {
-		return s[:most] + "..."
+		return strings.ToValidUTF8(s[:most], "") + "..."
 	}
 	return s
 }

@@ -398,7 +398,7 @@ func (r *routeReader) claim(host string, c claim) Claim {
 // clip keeps messages short whatever the input.
 func clip(s string) string {
 	if len(s) > 64 {
-		return s[:64] + "..."
+		return strings.ToValidUTF8(s[:64], "") + "..."
 	}
 	return s
 }

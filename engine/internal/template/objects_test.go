@@ -186,3 +186,20 @@ func BenchmarkCheckObject(b *testing.B) {
 		}
 	})
 }
+
+// What a function says of its argument is not told: the value may be a secret.
+func TestObjectFaultsQuoteNothing(t *testing.T) {
+	s, ps := Load(os.DirFS("../../../cue"), fstest.MapFS{"schema/objects.cue": {Data: []byte("package schema\n\nimport (\n\t\"time\"\n\t\"encoding/json\"\n)\n\n#Ingress: {metadata: annotations: [string]: time.Duration() & json.Validate({a: int}), ...}\n")}})
+	if len(ps) > 0 {
+		t.Fatal(ps)
+	}
+	faults, err := s.CheckObject("Ingress", []byte(`{"metadata": {"annotations": {"x": "hunter2"}}}`))
+	if err != nil || len(faults) == 0 {
+		t.Fatal(faults, err)
+	}
+	for _, f := range faults {
+		if strings.Contains(f.Message, "hunter2") {
+			t.Errorf("%v: %s", f.Path, f.Message)
+		}
+	}
+}

@@ -145,7 +145,7 @@ var rewordings = []rewording{
 		return fmt.Sprintf("wants %s, not %s", kindOf(kind), value)
 	}},
 	{conflicting, func(_ words, c complaint) string {
-		if c.path[len(c.path)-1] == "api_id" || c.path[len(c.path)-1] == "org_id" {
+		if n := len(c.path); n > 1 && c.path[n-2] == "api" && (c.path[n-1] == "api_id" || c.path[n-1] == "org_id") {
 			return "the engine gives this, and no template changes it; leave it out"
 		}
 		text := fmt.Sprintf("has two values that exclude each other, %s and %s", c.part[1], c.part[2])
