@@ -166,9 +166,9 @@ var (
 	unfit      = regexp.MustCompile(`(?s)^invalid value .* \(does not satisfy (.*?)\)(?:: .*)?$`)
 	mistyped   = regexp.MustCompile(`(?s)^conflicting values .* \(mismatched types ([\w|()]+) and ([\w|()]+)\)$`)
 	incomplete = regexp.MustCompile(`(?s)^incomplete value (.*)$`)
-	// What a function says of its argument quotes it.
-	refusing = regexp.MustCompile(`(?s)^error in call to ([\w.]+):`)
-	conflict = regexp.MustCompile(`(?s)^conflicting values .*$`)
+	conflict   = regexp.MustCompile(`(?s)^conflicting values .*$`)
+	// verbs stand in a message of CUE for values.
+	verbs = regexp.MustCompile(`%[-+#0-9.]*[a-zA-Z]`)
 )
 
 // kindWords are what people who write YAML call the kinds of CUE.
@@ -206,14 +206,11 @@ func wants(e errors.Error, given cue.Value) string {
 	if m := incomplete.FindStringSubmatch(text); m != nil && !given.Exists() {
 		return "is required, and must be " + m[1]
 	}
-	if m := refusing.FindStringSubmatch(text); m != nil {
-		return "must be what " + m[1] + " takes"
-	}
 	if !conflict.MatchString(text) {
-		if s, err := given.String(); err == nil && s != "" && strings.Contains(text, s) {
-			return "must satisfy the schema"
+		if len(args) == 0 || format == "%s" || strings.HasPrefix(format, "error in call to ") {
+			return text // what the schema itself says, or the name of a function
 		}
-		return text
+		return verbs.ReplaceAllString(format, "...")
 	}
 	// One of both is the value, and the other what the schema wants.
 	here := fmt.Sprint(given)
